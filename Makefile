@@ -1,0 +1,33 @@
+# make eval    set up .venv and run the main job      make test    set up and run the tests
+# make lint    ruff and mypy                          make bench   measure speed
+PYTHON ?= python3
+ACCELERATOR ?= cpu
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: setup eval test lint bench clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "harness needs Python 3.11 or newer; try make PYTHON=python3.12")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(ACCELERATOR),embedded,dev]'
+	@touch $@
+
+eval: $(READY)
+	$(BIN)/harness eval --dataset stdlib --pool maxsim,topk:4,softmax:0.1 --lengths 32,64,128,256
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv build dist

@@ -1,0 +1,23 @@
+"""What does the pooling operator of a late-interaction retriever cost as documents grow or get attacked?
+
+``harness.evaluate(dataset="scifact", pool="maxsim", lengths=[32, 64, 128, 256])`` is ``harness eval`` as a function.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.pipeline import Evaluation, evaluate
+
+__version__ = "0.1.0"
+__all__ = ["Evaluation", "evaluate"]
+
+
+def __getattr__(name: str):
+    """Import the pipeline when it is first asked for: ``import harness`` stays instant."""
+    if name in __all__:
+        from harness import pipeline
+
+        return getattr(pipeline, name)
+    raise AttributeError(f"module 'harness' has no attribute {name!r}")

@@ -1,0 +1,11 @@
+"""Aggregators: mergeable summaries of a stream of similarities. To add one, add a file here; nothing else."""
+
+import importlib
+import pkgutil
+
+from harness.aggregators.base import AGGREGATORS, MASKED, Aggregator, aggregator, masked_mean
+
+__all__ = ["AGGREGATORS", "MASKED", "Aggregator", "aggregator", "masked_mean"]
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

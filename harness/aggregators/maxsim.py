@@ -1,0 +1,19 @@
+"""MaxSim, the operator of ColBERT and ColPali (Khattab and Zaharia, 2020)."""
+
+import torch
+
+from harness.aggregators.base import Aggregator, aggregator
+
+
+@aggregator("maxsim")
+class MaxSim(Aggregator):
+    """Largest similarity per query token."""
+
+    def reduce(self, sims):  # (..., p) → (...)
+        return sims.max(-1).values
+
+    def merge(self, own, other):
+        return torch.where(other > own, other, own)
+
+    def finish(self, best):
+        return best

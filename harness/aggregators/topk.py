@@ -1,0 +1,25 @@
+"""Top-k mean: MaxSim's evidence spread over k patches."""
+
+import torch
+
+from harness.aggregators.base import Aggregator, aggregator, masked_mean
+
+
+@aggregator("topk")
+class TopK(Aggregator):
+    """Mean of the k largest similarities per query token; with fewer than k patches, of all of them."""
+
+    k: int = 4
+
+    def __post_init__(self):
+        if self.k < 1:
+            raise ValueError(f"k must be at least 1, not {self.k}")
+
+    def reduce(self, sims):  # (..., p) → (..., ≤k); a stable sort, so that a tie goes to the first patch
+        return sims.sort(dim=-1, descending=True, stable=True).values[..., : self.k]
+
+    def merge(self, own, other):
+        return self.reduce(torch.cat([own, other], dim=-1))
+
+    def finish(self, best):  # (..., ≤k) → (...)
+        return masked_mean(best)

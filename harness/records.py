@@ -1,0 +1,150 @@
+"""The records that pass between rooms. Shape checks only.
+
+Axes, one letter each: Q queries, C candidates, t query tokens, p patches, d dimensions, A aggregators, L lengths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from ir_measures import Qrel, ScoredDoc
+
+__all__ = ["Arm", "Candidates", "Dataset", "Document", "Manifest", "MultiVectors", "Qrel", "Query", "ScoredDoc"]
+__all__ += ["SweepScores"]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    id: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A judged collection: every query has at least one relevant document, every judgment names known ids."""
+
+    name: str
+    split: str
+    documents: Sequence[Document]
+    queries: Sequence[Query]
+    qrels: Sequence[Qrel]
+    fingerprint: str
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class MultiVectors:
+    """Vectors of n items, one after the other: item i owns ``vectors[offsets[i]:offsets[i + 1]]``.
+
+    vectors: float16 (Σp, d), usually memory-mapped; offsets: int64 (n + 1); fingerprint: names the content.
+    """
+
+    ids: Sequence[str]
+    vectors: Any
+    offsets: np.ndarray
+    fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        if self.vectors.dtype != np.float16 or len(self.vectors.shape) != 2:
+            raise ValueError(f"vectors must be float16 (patches, d), not {self.vectors.dtype} {self.vectors.shape}")
+        if self.offsets.shape != (len(self.ids) + 1,) or self.offsets[-1] != self.vectors.shape[0]:
+            raise ValueError(f"{len(self.ids)} ids do not fit offsets {self.offsets.shape} ending in {self.offsets[-1]}")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def dim(self) -> int:
+        return int(self.vectors.shape[1])
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Patches of each item, int64 (n)."""
+        return np.diff(self.offsets)
+
+    def of(self, row: int) -> np.ndarray:
+        """Vectors of one item, float16 (p, d)."""
+        return np.asarray(self.vectors[int(self.offsets[row]) : int(self.offsets[row + 1])])
+
+
+@dataclass(frozen=True)
+class Arm:
+    """How a document's patch stream goes on: its own patches up to ``evidence``, then ``fill``.
+
+    evidence: most own patches kept, or None for all; fill: a fill's name, or None for no filler.
+    """
+
+    name: str
+    evidence: int | None
+    fill: str | None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The documents reranked for each query, best first where the source ranks them.
+
+    rows: int64 (Q, C) into document_ids, −1 where empty; recall: mean share of a query's relevant documents found.
+    """
+
+    query_ids: Sequence[str]
+    document_ids: Sequence[str]
+    rows: np.ndarray
+    source: str
+    recall: float
+    ranked: bool = True
+
+    def __post_init__(self) -> None:
+        if self.rows.ndim != 2 or len(self.rows) != len(self.query_ids):
+            raise ValueError(f"rows {self.rows.shape} do not fit {len(self.query_ids)} queries")
+
+    def run(self) -> Iterator[ScoredDoc]:
+        """The source's own ranking, scored by minus the rank."""
+        for query_id, rows in zip(self.query_ids, self.rows, strict=True):
+            for rank, row in enumerate(rows[rows >= 0]):
+                yield ScoredDoc(query_id, self.document_ids[row], -float(rank))
+
+
+@dataclass(frozen=True)
+class SweepScores:
+    """Scores of every cell of one arm: values float32 (A, L, Q, C), NaN where a candidate slot is empty."""
+
+    arm: Arm
+    aggregators: Sequence[str]
+    lengths: Sequence[int]
+    candidates: Candidates
+    values: np.ndarray
+
+    def run(self, aggregator: str, length: int, depth: int | None = None) -> Iterator[ScoredDoc]:
+        """One cell's ranking, best first, at most ``depth`` documents a query; ties keep corpus order."""
+        cell = self.values[list(self.aggregators).index(aggregator), list(self.lengths).index(length)]
+        for query_id, rows, scores in zip(self.candidates.query_ids, self.candidates.rows, cell, strict=True):
+            order = np.lexsort((rows, -scores))[: min(depth or len(rows), int((rows >= 0).sum()))]
+            for slot in order:
+                yield ScoredDoc(query_id, self.candidates.document_ids[rows[slot]], float(scores[slot]))
+
+
+@dataclass
+class Manifest:
+    """Where a run's numbers come from; its presence marks the run as finished."""
+
+    command: str
+    config: dict[str, Any]
+    seeds: dict[str, int]
+    git_revision: str | None
+    versions: dict[str, str]
+    fingerprints: dict[str, str]
+    seconds: dict[str, float] = field(default_factory=dict)
+    host: dict[str, Any] = field(default_factory=dict)
+    candidates: dict[str, Any] = field(default_factory=dict)
+    cells: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)

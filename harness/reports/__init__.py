@@ -1,0 +1,1 @@
+"""Reports: read run directories, render, compute nothing."""

@@ -1,0 +1,76 @@
+"""``harness list``: what can be named on the command line."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from harness.errors import OptionError, unknown
+
+Rows = Iterator[tuple[str, ...]]
+
+
+def datasets(_: Path) -> Rows:
+    from harness import corpora
+
+    for name, card in corpora.datasets().items():
+        yield name, ", ".join(card.splits), card.about, card.licence
+
+
+def pools(_: Path) -> Rows:
+    from harness.aggregators import AGGREGATORS
+
+    for name in AGGREGATORS:
+        yield str(AGGREGATORS.make(name)), _claim(AGGREGATORS[name])
+
+
+def fills(_: Path) -> Rows:
+    from harness.lengths import FILLS
+
+    for name in FILLS:
+        yield name, _claim(FILLS[name])
+
+
+def checkpoints(_: Path) -> Rows:
+    from harness.encoders import EMBEDDED
+
+    for name, embedded in EMBEDDED.items():
+        yield name, embedded.about
+    yield "FOLDER", "a local checkpoint"
+    yield "ORG/MODEL", "a checkpoint of the hub"
+
+
+def runs(output: Path) -> Rows:
+    from harness import runs
+
+    for run in runs.runs(output):
+        yield run.path.name, "finished" if run.finished else "unfinished: the same command resumes it"
+
+
+LISTS: dict[str, tuple[Callable[[Path], Rows], tuple[str, ...]]] = {
+    "datasets": (datasets, ("dataset", "splits", "about", "licence")),
+    "pools": (pools, ("pool", "what it does")),
+    "fills": (fills, ("fill", "what it is")),
+    "checkpoints": (checkpoints, ("checkpoint", "what it is")),
+    "runs": (runs, ("run", "state")),
+}
+
+
+def show(what: str, output: Path, console: Console) -> None:
+    """Print one list or all. Raises OptionError on another word."""
+    if what != "all" and what not in LISTS:
+        raise OptionError(unknown("list", what, LISTS))
+    for name in LISTS if what == "all" else [what]:
+        rows, columns = LISTS[name]
+        table = Table(*columns, title=name, title_justify="left")
+        for row in rows(output):
+            table.add_row(*row)
+        console.print(table)
+
+
+def _claim(plugin: object) -> str:
+    return (inspect.getdoc(plugin) or "").splitlines()[0]

@@ -1,0 +1,95 @@
+"""The run directory: written piece by piece, each atomically; finished when it has a manifest; readable by anyone."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from harness.errors import DataError
+from harness.files import write_atomically
+from harness.records import Manifest, ScoredDoc
+
+TAG = "harness"
+
+
+def slug(name: str) -> str:
+    """A name as part of a folder's name: of a path its last part, of a hub id both parts."""
+    last = Path(name).name if Path(name).is_dir() else name.replace("/", "--")
+    return re.sub(r"[^\w.+-]+", "-", last).strip("-.") or "unnamed"
+
+
+class RunDirectory:
+    """One run on disk (see the layout in README.md)."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    @property
+    def finished(self) -> bool:
+        return (self.path / "manifest.json").exists()
+
+    def restart(self) -> None:
+        """Mark as unfinished before anything in it changes."""
+        (self.path / "manifest.json").unlink(missing_ok=True)
+
+    def write_config(self, command: str, config: dict[str, Any]) -> None:
+        text = yaml.safe_dump({"command": command, **config}, sort_keys=False, allow_unicode=True)
+        write_atomically(self.path / "config.yaml", text.encode())
+
+    def ranking(self, arm: str, pool: str, length: int | None) -> Path:
+        """Where a cell's TREC run is; a first stage has no length."""
+        return self.path / "rankings" / arm / pool / ("full.trec.gz" if length is None else f"L{length}.trec.gz")
+
+    def write_ranking(self, path: Path, run: Iterable[ScoredDoc]) -> None:
+        """A TREC run, gzipped without a time so that equal runs are equal bytes; nine digits keep a float32 exactly."""
+        lines, last, rank = [], None, 0
+        for query_id, doc_id, score in run:
+            rank = rank + 1 if query_id == last else 1
+            last = query_id
+            lines.append(f"{query_id} Q0 {doc_id} {rank} {score:.9g} {TAG}\n")
+        write_atomically(path, gzip.compress("".join(lines).encode(), compresslevel=4, mtime=0))
+
+    def read_ranking(self, path: Path) -> Iterator[ScoredDoc]:
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            for line in file:
+                query_id, _, doc_id, _, score, _ = line.split(" ")
+                yield ScoredDoc(query_id, doc_id, float(score))
+
+    def write_table(self, name: str, table: pd.DataFrame) -> None:
+        """A table as CSV, or as parquet if the name says so."""
+        content = io.BytesIO()
+        if name.endswith(".parquet"):
+            table.to_parquet(content, index=False)
+        else:
+            table.to_csv(content, index=False, lineterminator="\n")
+        write_atomically(self.path / name, content.getvalue())
+
+    def read_table(self, name: str) -> pd.DataFrame:
+        path = self.path / name
+        if not path.exists():
+            raise DataError(f"{path} is missing; {self.path} is no finished run")
+        if name.endswith(".parquet"):
+            return pd.read_parquet(path)
+        return pd.read_csv(path, dtype={"length": "str" if name == "tests.csv" else "Int64"})
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Written last: from here on the run is finished."""
+        text = json.dumps(asdict(manifest), indent=1, ensure_ascii=False)
+        write_atomically(self.path / "manifest.json", text.encode())
+
+    def read_manifest(self) -> Manifest:
+        return Manifest(**json.loads((self.path / "manifest.json").read_text(encoding="utf-8")))
+
+
+def runs(output: Path) -> list[RunDirectory]:
+    """Every run under a folder, finished or not, in order of name."""
+    return [RunDirectory(path.parent) for path in sorted(output.glob("*/config.yaml"))]

@@ -1,0 +1,121 @@
+"""The compiled pass over one run of documents: widen, multiply, reduce while the block is in cache. No Python inside."""
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+
+from harness.scoring.kernels.base import FINISH, OPTIONS, START, UPDATE, Kernel, compiled, widen
+
+LANES = 512  # query tokens multiplied at once; a block of 256 patches is then half a megabyte, inside a core's cache
+PLAIN = 1_000_001  # products below 10^6 take another path in OpenBLAS, which rounds differently; blocks are grown to it
+SLOTS = 8  # operators one pass takes; the pass is compiled once, for this many
+
+
+@compiled(START)
+def _no_start(state, _):
+    pass
+
+
+@compiled(UPDATE)
+def _no_update(sims, first, last, state, _):
+    pass
+
+
+@compiled(FINISH)
+def _no_finish(state, patches, scores, _):
+    pass
+
+
+def functions(kernels: list[Kernel]) -> tuple[tuple, tuple, tuple]:
+    """The kernels' functions, filled up to SLOTS, as score_run takes them."""
+    empty = SLOTS - len(kernels)
+    return (
+        tuple(kernel.start for kernel in kernels) + (_no_start,) * empty,
+        tuple(kernel.update for kernel in kernels) + (_no_update,) * empty,
+        tuple(kernel.finish for kernel in kernels) + (_no_finish,) * empty,
+    )
+
+
+@nb.njit(inline="always", **OPTIONS)
+def _fill(own, start, kept, filler, block):
+    """Own patches, then filler, widened into block (rows, d); rows beyond them are zero."""
+    total = kept + filler.shape[0]
+    for p in range(total):
+        for at in range(block.shape[1]):
+            block[p, at] = widen(own[start + p, at]) if p < kept else widen(filler[p - kept, at])
+    block[total:] = np.float32(0.0)
+
+
+@nb.njit(inline="always", **OPTIONS)
+def _stack(tokens, bounds, queries, lanes):
+    """Tokens of several queries, one after the other, into lanes (W, d); lanes beyond them are zero."""
+    used = 0
+    for query in queries:
+        for t in range(bounds[query], bounds[query + 1]):
+            lanes[used] = tokens[t]
+            used += 1
+    lanes[used:] = np.float32(0.0)
+    return used
+
+
+@nb.njit(inline="always", **OPTIONS)
+def _emit(scores, bounds, queries, at, out):
+    """Sum the scores of each query's tokens into out (pairs), from pair ``at`` on."""
+    lane = 0
+    for number in range(queries.shape[0]):
+        total = 0.0
+        for _ in range(bounds[queries[number]], bounds[queries[number] + 1]):
+            total += scores[lane]
+            lane += 1
+        out[at + number] = np.float32(total)
+
+
+@nb.njit(inline="always", **OPTIONS)
+def _group(bounds, wanting, first):
+    """How many of the queries from ``first`` on fit LANES together: at least one. Returns (last, tokens)."""
+    last, used = first, 0
+    while last < wanting.shape[0]:
+        size = bounds[wanting[last] + 1] - bounds[wanting[last]]
+        if last > first and used + size > LANES:
+            break
+        used += size
+        last += 1
+    return last, used
+
+
+@nb.njit(cache=True, **OPTIONS)
+def score_run(own, starts, kept, filler, filler_bounds, counts, tokens, bounds, pairs, queries, starters, updaters,
+              finishers, rows, parameters, out):  # fmt: skip
+    """Scores of every (document, query) pair of a run of documents, for every operator and length.
+
+    own: uint16 (P, d), float16 bits; starts, kept: int64 (n), a document's own patches; filler: uint16 (F, d) and
+    filler_bounds: int64 (n + 1); counts: int64 (n, L), non-decreasing along L; tokens: float32 (T, d) and
+    bounds: int64 (Q + 1); pairs: int64 (n + 1) into queries: int64 (N); rows, parameters: (A), one per operator;
+    out: float32 (A, L, N).
+    """
+    d = tokens.shape[1]
+    most = max(counts[:, -1].max(), 16)
+    block = np.empty((most, d), np.float32)
+    for i in range(starts.shape[0]):
+        _fill(own, starts[i], kept[i], filler[filler_bounds[i] : filler_bounds[i + 1]], block)
+        patches = max(counts[i, -1], 16)
+        first = pairs[i]
+        while first < pairs[i + 1]:
+            last, used = _group(bounds, queries[: pairs[i + 1]], first)
+            width = max(used, min(8192, -(-PLAIN // (patches * d))))
+            lanes = np.empty((width, d), np.float32)
+            used = _stack(tokens, bounds, queries[first:last], lanes)
+            sims = np.empty((patches, width), np.float32)
+            np.dot(block[:patches], lanes.T, sims)
+            scores = np.empty(width, np.float32)
+            for a in range(rows.shape[0]):
+                state = np.empty((rows[a], width), np.float32)
+                starters[a](state, parameters[a])
+                seen = 0
+                for length in range(counts.shape[1]):
+                    updaters[a](sims, seen, counts[i, length], state, parameters[a])
+                    seen = counts[i, length]
+                    finishers[a](state, seen, scores, parameters[a])
+                    _emit(scores, bounds, queries[first:last], first, out[a, length])
+            first = last

@@ -1,0 +1,27 @@
+"""The mean: a running sum a lane."""
+
+import numpy as np
+
+from harness.aggregators.mean import Mean
+from harness.scoring.kernels.base import FINISH, KERNELS, START, UPDATE, Kernel, compiled
+
+
+@compiled(START)
+def start(state, _):
+    state[0, :] = np.float32(0.0)
+
+
+@compiled(UPDATE)
+def update(sims, first, last, state, _):
+    for p in range(first, last):
+        for w in range(sims.shape[1]):
+            state[0, w] += sims[p, w]
+
+
+@compiled(FINISH)
+def finish(state, patches, scores, _):
+    for w in range(scores.shape[0]):
+        scores[w] = state[0, w] / np.float32(patches)
+
+
+KERNELS[Mean] = Kernel(start, update, finish, rows=lambda mean: 1, parameter=lambda mean: 0.0)

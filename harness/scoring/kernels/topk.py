@@ -1,0 +1,43 @@
+"""Top-k: a sorted column of the k largest a lane. A new value sinks through it by exchanges, four levels a pass."""
+
+import numpy as np
+
+from harness.aggregators.topk import TopK
+from harness.scoring.kernels.base import FINISH, KERNELS, LOWEST, START, UPDATE, Kernel, compiled
+
+
+@compiled(START)
+def start(state, _):
+    state[:, :] = LOWEST
+
+
+@compiled(UPDATE)
+def update(sims, first, last, state, _):
+    sinking = state.shape[0] - 1  # the last row carries the values on their way down
+    for p in range(first, last):
+        for w in range(sims.shape[1]):
+            state[sinking, w] = sims[p, w]
+        for level in range(0, sinking, 4):
+            for w in range(sims.shape[1]):
+                value = state[sinking, w]
+                for step in range(4):
+                    held = state[level + step, w]
+                    state[level + step, w] = max(held, value)
+                    value = min(held, value)
+                state[sinking, w] = value
+
+
+@compiled(FINISH)
+def finish(state, patches, scores, k):
+    best = min(np.int64(k), patches)
+    scores[:] = state[0]
+    for level in range(1, best):
+        for w in range(scores.shape[0]):
+            scores[w] += state[level, w]
+    for w in range(scores.shape[0]):
+        scores[w] /= np.float32(best)
+
+
+KERNELS[TopK] = Kernel(
+    start, update, finish, rows=lambda topk: -(-topk.k // 4) * 4 + 1, parameter=lambda topk: float(topk.k)
+)

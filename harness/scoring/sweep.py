@@ -1,0 +1,145 @@
+"""The scoring pass: the store is streamed once, in document order, for every operator at every length."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+
+from harness.aggregators import Aggregator
+from harness.lengths import Streams, streams
+from harness.records import Arm, Candidates, MultiVectors, SweepScores
+from harness.scoring.compiled import SLOTS, functions, score_run
+from harness.scoring.kernels import kernel_of
+from harness.store import blocks
+
+RUN = 32  # documents a task: enough work to hide the call, little enough to balance threads and show progress
+
+Map = Callable[[Callable[["Run"], np.ndarray], Iterable["Run"]], Iterable[tuple["Run", np.ndarray]]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Some documents of one shard, and the (query, slot) pairs that want them, document by document."""
+
+    rows: np.ndarray  # int64 (n)
+    own: np.ndarray  # float16 (P, d), the shard
+    starts: np.ndarray  # int64 (n), where each document begins in the shard
+    pairs: np.ndarray  # int64 (n + 1) into queries and slots
+    queries: np.ndarray  # int64 (N)
+    slots: np.ndarray  # int64 (N)
+
+
+def serial(score: Callable[[Run], np.ndarray], runs: Iterable[Run]) -> Iterator[tuple[Run, np.ndarray]]:
+    """The plainest engine: one run after the other."""
+    return ((run, score(run)) for run in runs)
+
+
+def sweep(
+    vectors: MultiVectors,
+    queries: MultiVectors,
+    candidates: Candidates,
+    arm: Arm,
+    lengths: Sequence[int],
+    aggregators: Sequence[Aggregator],
+    engine: Map = serial,
+    advance: Callable[[int], None] = lambda documents: None,
+) -> SweepScores:
+    """Score every candidate under every aggregator at every length. Similarities are float32, scores sums over tokens.
+
+    vectors: documents; queries: their rows are those of candidates.query_ids. A score depends on its query, its
+    document and the arm alone: not on the other candidates, their order, or how the work is split.
+    """
+    lengths = sorted(lengths)
+    cut = streams(vectors, arm, lengths)
+    tokens = np.ascontiguousarray(queries.vectors[:], np.float32)
+    values = np.full((len(aggregators), len(lengths), *candidates.rows.shape), np.nan, np.float32)
+    ways = [(list(at), way) for at, way in _ways(aggregators)]
+    with threadpool_limits(1, user_api="blas"):  # a task per core, each with its own single-threaded multiplication
+        for at, way in ways:
+            score = functools.partial(way, cut, tokens, queries.offsets, [aggregators[one] for one in at])
+            for run, scored in engine(score, invert(candidates, vectors)):
+                for number, one in enumerate(at):
+                    values[one, :, run.queries, run.slots] = scored[number].T
+                advance(len(run.rows))
+    return SweepScores(arm, [str(one) for one in aggregators], lengths, candidates, values)
+
+
+def _ways(aggregators: Sequence[Aggregator]) -> Iterator[tuple[Sequence[int], Callable[..., np.ndarray]]]:
+    """Which operators go through which pass: compiled ones eight at a time, all others together."""
+    has = [at for at, one in enumerate(aggregators) if kernel_of(one)]
+    for start in range(0, len(has), SLOTS):
+        yield has[start : start + SLOTS], _score_compiled
+    if others := [at for at, one in enumerate(aggregators) if not kernel_of(one)]:
+        yield others, _score_torch
+
+
+def invert(candidates: Candidates, vectors: MultiVectors) -> Iterator[Run]:
+    """Candidate lists turned round: each wanted document with the queries that want it, in document order."""
+    queries, slots = np.nonzero(candidates.rows >= 0)
+    wanted = candidates.rows[queries, slots]
+    order = np.argsort(wanted, kind="stable")
+    queries, slots, wanted = queries[order], slots[order], wanted[order]
+    rows, first = np.unique(wanted, return_index=True)
+    ends = np.append(first, len(wanted))
+    for begin, block in blocks(vectors):
+        here = np.flatnonzero((vectors.offsets[rows] >= begin) & (vectors.offsets[rows] < begin + len(block)))
+        for start in range(0, len(here), RUN):
+            part = here[start : start + RUN]
+            span = slice(ends[part[0]], ends[part[-1] + 1])
+            yield Run(
+                rows=rows[part],
+                own=block,
+                starts=vectors.offsets[rows[part]] - begin,
+                pairs=ends[part[0] : part[-1] + 2] - ends[part[0]],
+                queries=queries[span],
+                slots=slots[span],
+            )
+
+
+def _score_compiled(cut: Streams, tokens, bounds, aggregators: Sequence[Aggregator], run: Run) -> np.ndarray:
+    """Scores of a run's pairs by the compiled kernels, float32 (A, L, N)."""
+    kernels = [kernel for one in aggregators if (kernel := kernel_of(one))]
+    filler = [cut.filler(int(row)) for row in run.rows]
+    out = np.empty((len(kernels), cut.counts.shape[1], len(run.queries)), np.float32)
+    score_run(
+        run.own.view(np.uint16),
+        run.starts,
+        cut.kept[run.rows],
+        np.concatenate(filler).view(np.uint16),
+        np.concatenate([[0], np.cumsum([len(one) for one in filler])]),
+        np.ascontiguousarray(cut.counts[run.rows]),
+        tokens,
+        bounds,
+        run.pairs,
+        run.queries,
+        *functions(kernels),
+        np.array([kernel.rows(one) for kernel, one in zip(kernels, aggregators, strict=True)]),
+        np.array([kernel.parameter(one) for kernel, one in zip(kernels, aggregators, strict=True)]),
+        out,
+    )
+    return out
+
+
+def _score_torch(cut: Streams, tokens, bounds, aggregators: Sequence[Aggregator], run: Run) -> np.ndarray:
+    """Scores of a run's pairs by the operators' own torch functions, float32 (A, L, N)."""
+    out = np.empty((len(aggregators), cut.counts.shape[1], len(run.queries)), np.float32)
+    for number, row in enumerate(run.rows):
+        wanting = run.queries[run.pairs[number] : run.pairs[number + 1]]
+        spans = [np.arange(bounds[query], bounds[query + 1]) for query in wanting]
+        lanes = torch.from_numpy(tokens[np.concatenate(spans)])  # (W, d)
+        sims = lanes @ torch.from_numpy(cut.of(int(row)).astype(np.float32)).T  # (W, p)
+        owner = torch.repeat_interleave(torch.tensor([len(span) for span in spans]))  # (W)
+        for a, aggregator in enumerate(aggregators):
+            state, seen = None, 0
+            for at, stop in enumerate(cut.counts[row].tolist()):
+                if stop > seen:
+                    part = aggregator.reduce(sims[:, seen:stop])
+                    state, seen = part if state is None else aggregator.merge(state, part), stop
+                summed = torch.zeros(len(wanting)).index_add_(0, owner, aggregator.finish(state).float())
+                out[a, at, run.pairs[number] : run.pairs[number + 1]] = summed
+    return out
