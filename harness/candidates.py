@@ -19,7 +19,7 @@ from harness.files import digest, write_atomically
 from harness.progress import Stages
 from harness.records import Candidates, Dataset, MultiVectors
 from harness.registry import Registry
-from harness.store import blocks
+from harness.store import stream
 
 EXACT_BELOW = 200_000  # patches; a flat index answers in seconds up to here
 SMALL_BELOW = 4 << 30  # bytes of one-byte codes; larger corpora take product quantisation
@@ -123,7 +123,7 @@ def pooled(search: Search) -> np.ndarray:
 def mean_vectors(vectors: MultiVectors) -> np.ndarray:
     """Normalised mean of each item's patches, float32 (n, d), read one shard at a time."""
     parts = []
-    for begin, block in blocks(vectors):
+    for begin, block in stream(vectors):
         here = (vectors.offsets[:-1] >= begin) & (vectors.offsets[:-1] < begin + len(block))
         starts = vectors.offsets[:-1][here] - begin
         parts.append(np.add.reduceat(block, starts, axis=0, dtype=np.float32))
@@ -205,10 +205,11 @@ def _index(search: Search):
         _train(index, vectors, search.stages)
         total = vectors.vectors.shape[0]
         with search.stages("candidates: index", total, "patches") as advance:
-            for start in range(0, total, ADD):
-                part = np.asarray(vectors.vectors[start : start + ADD], np.float32)
-                index.add(part)
-                advance(len(part))
+            for _, block in stream(vectors):
+                for start in range(0, len(block), ADD):
+                    part = np.asarray(block[start : start + ADD], np.float32)
+                    index.add(part)
+                    advance(len(part))
         if vectors.fingerprint:
             folder.mkdir(parents=True, exist_ok=True)
             part = path.with_suffix(f".{os.getpid()}.part")

@@ -7,6 +7,8 @@ and ``manifest.json``, which is written last. A folder without a manifest is unf
 from __future__ import annotations
 
 import json
+import math
+import mmap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,40 +35,61 @@ class Encodes(Protocol):
     def encode(self, texts: Sequence[str], role: str) -> Iterator[list[tuple[int, np.ndarray]]]: ...
 
 
-class Shards:
-    """The vectors of all shards as one array, float16 (Σp, d); a slice inside one shard is a view of the file.
+class Shard:
+    """One file's vectors, float16 (Σp, d), memory-mapped; ``release`` gives their memory back until they are read."""
 
-    blocks: (first patch, memory map) of every shard, in order.
-    """
+    def __init__(self, path: Path):
+        """The file is eight bytes of header size, the JSON header, then the tensors."""
+        with path.open("rb") as file:
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)  # private: the file never changes
+        size = int.from_bytes(self._map[:8], "little")
+        header = json.loads(self._map[8 : 8 + size])
+        self.vectors = self._tensor(header["vectors"], np.float16, 8 + size)
+        self.counts = self._tensor(header["counts"], np.int32, 8 + size)
+
+    def _tensor(self, about: dict[str, Any], dtype: Any, data: int) -> np.ndarray:
+        shape, start = about["shape"], data + about["data_offsets"][0]
+        return np.frombuffer(self._map, dtype, math.prod(shape), start).reshape(shape)
+
+    def release(self) -> None:
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)
+
+
+class Shards:
+    """The vectors of all shards as one array, float16 (Σp, d); a slice inside one shard is a view of the file."""
 
     dtype = np.dtype(np.float16)
 
-    def __init__(self, maps: Sequence[np.ndarray]):
-        sizes = [len(one) for one in maps]
+    def __init__(self, shards: Sequence[Shard]):
+        self.shards = shards
+        sizes = [len(shard.vectors) for shard in shards]
         self.starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        self.blocks = list(zip(self.starts[:-1].tolist(), maps, strict=True))
-        self.shape = (int(self.starts[-1]), maps[0].shape[1])
+        self.shape = (int(self.starts[-1]), shards[0].vectors.shape[1])
+
+    def stream(self) -> Iterator[tuple[int, np.ndarray]]:
+        """(first patch, vectors) of every shard in order; a shard's memory is given back when the next is asked for."""
+        for start, shard in zip(self.starts, self.shards, strict=False):
+            yield int(start), shard.vectors
+            shard.release()
 
     def __getitem__(self, at: slice | np.ndarray) -> np.ndarray:
+        """A slice, or the vectors at sorted positions."""
         if isinstance(at, slice):
             start, stop, _ = at.indices(self.shape[0])
+            first, last = np.searchsorted(self.starts, [start, stop - 1], side="right") - 1
             parts = [
-                block[max(start - first, 0) : stop - first]
-                for first, block in self.blocks
-                if first < stop and first + len(block) > start
+                shard.vectors[max(start - begin, 0) : stop - begin]
+                for begin, shard in zip(self.starts[first : last + 1], self.shards[first : last + 1], strict=True)
             ]
-            return parts[0] if len(parts) == 1 else np.concatenate([self.blocks[0][1][:0], *parts])
-        out = np.empty((len(at), self.shape[1]), np.float16)
-        shard = np.searchsorted(self.starts, at, side="right") - 1
-        for number, (first, block) in enumerate(self.blocks):
-            here = shard == number
-            out[here] = block[at[here] - first]
-        return out
+            return parts[0] if len(parts) == 1 else np.concatenate([self.shards[0].vectors[:0], *parts])
+        parts = [block[at[(at >= begin) & (at < begin + len(block))] - begin] for begin, block in self.stream()]
+        return np.concatenate(parts)
 
 
-def blocks(vectors: MultiVectors) -> list[tuple[int, np.ndarray]]:
-    """(first patch, contiguous array) of every part of the vectors, in order."""
-    return vectors.vectors.blocks if isinstance(vectors.vectors, Shards) else [(0, vectors.vectors)]
+def stream(vectors: MultiVectors) -> Iterator[tuple[int, np.ndarray]]:
+    """(first patch, contiguous array) of every part of the vectors, in order, one part in memory at a time."""
+    return vectors.vectors.stream() if isinstance(vectors.vectors, Shards) else iter([(0, vectors.vectors)])
 
 
 def fetch(
@@ -118,21 +141,7 @@ def _finish(folder: Path, ids: Sequence[str], recipe: dict[str, Any]) -> None:
 def read(folder: Path) -> MultiVectors:
     """Open a finished folder; nothing but counts and ids is read."""
     manifest = json.loads((folder / "manifest.json").read_text())
-    maps, counts = zip(*(_map(folder / shard["file"]) for shard in manifest["shards"]), strict=True)
-    offsets = np.concatenate([[0], np.cumsum(np.concatenate(counts), dtype=np.int64)])
+    shards = [Shard(folder / shard["file"]) for shard in manifest["shards"]]
+    offsets = np.concatenate([[0], np.cumsum(np.concatenate([shard.counts for shard in shards]), dtype=np.int64)])
     ids = json.loads((folder / "ids.json").read_text())
-    return MultiVectors(ids, Shards(maps), offsets, fingerprint=folder.name)
-
-
-def _map(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The vectors of a shard as a memory map, and its counts. The header is eight bytes of size, then JSON."""
-    with path.open("rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(size))
-        begin, end = header["counts"]["data_offsets"]
-        file.seek(8 + size + begin)
-        counts = np.frombuffer(file.read(end - begin), np.int32)
-    about = header["vectors"]
-    start = 8 + size + about["data_offsets"][0]
-    # "c": private and copy-on-write, so the array counts as writable for the compiled kernels; the file never changes
-    return np.memmap(path, np.float16, "c", offset=start, shape=tuple(about["shape"])), counts
+    return MultiVectors(ids, Shards(shards), offsets, fingerprint=folder.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,27 +30,29 @@ class Transformer:
         return (folder / "config.json").exists() and any((folder / name).exists() for name in tokenizer)
 
     def __init__(self, folder: Path, dtype: str, device: str):
+        if not any((folder / name).exists() for name in WEIGHTS):
+            raise DataError(f"{folder} has no {WEIGHTS[0]}; convert its weights to safetensors first")
+        files = [*folder.glob("*.safetensors"), folder / "config.json", *folder.glob("tokenizer*.json")]
+        self.fingerprint = "-".join(checksum(path)[:12] for path in sorted(files))
+        self.folder, self.dtype, self.device, self.limit = folder, dtype, device, _limit(folder)
+
+    @functools.cached_property
+    def loaded(self) -> tuple[Any, Any]:
+        """Tokenizer and model, opened when the first text is encoded: cached vectors need neither."""
         import torch
         from transformers import AutoModel, AutoTokenizer
         from transformers.utils import logging
 
         logging.set_verbosity_error()
         logging.disable_progress_bar()
-        weights = [path for name in WEIGHTS if (path := folder / name).exists()]
-        if not weights:
-            raise DataError(f"{folder} has no {WEIGHTS[0]}; convert its weights to safetensors first")
-        files = [*folder.glob("*.safetensors"), folder / "config.json", *folder.glob("tokenizer*.json")]
-        self.fingerprint = "-".join(checksum(path)[:12] for path in sorted(files))
-        self.dtype, self.device = dtype, device
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True)
-            self.model = AutoModel.from_pretrained(
-                folder, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False
+            tokenizer = AutoTokenizer.from_pretrained(self.folder, use_fast=True)
+            model = AutoModel.from_pretrained(
+                self.folder, dtype=getattr(torch, self.dtype), use_safetensors=True, trust_remote_code=False
             )
         except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise DataError(f"checkpoint {folder} cannot be loaded: {str(error).splitlines()[0][:300]}") from None
-        self.model.eval().to(device)
-        self.limit = _limit(folder)
+            raise DataError(f"checkpoint {self.folder} cannot be loaded: {str(error).splitlines()[0][:300]}") from None
+        return tokenizer, model.eval().to(self.device)
 
     def recipe(self, role: str) -> dict[str, Any]:
         return {"family": "transformer", "tokens": "all", "norm": "l2", "limit": self.limit, "dtype": self.dtype}
@@ -58,13 +61,14 @@ class Transformer:
         """Batches of (index, float16 (p, d)), longest texts first so that a batch pads little."""
         import torch
 
-        ids = self.tokenizer(list(texts), truncation=True, max_length=self.limit, return_attention_mask=False)
+        tokenizer, model = self.loaded
+        ids = tokenizer(list(texts), truncation=True, max_length=self.limit, return_attention_mask=False)
         tokens: list[list[int]] = ids["input_ids"]
         order = sorted(range(len(tokens)), key=lambda at: -len(tokens[at]))
         for batch in _batches(order, [len(one) for one in tokens]):
-            padded = self.tokenizer.pad({"input_ids": [tokens[at] for at in batch]}, return_tensors="pt")
+            padded = tokenizer.pad({"input_ids": [tokens[at] for at in batch]}, return_tensors="pt")
             with torch.inference_mode():
-                hidden = self.model(**padded.to(self.device)).last_hidden_state.float()
+                hidden = model(**padded.to(self.device)).last_hidden_state.float()
                 vectors = torch.nn.functional.normalize(hidden, dim=-1).half().cpu().numpy()  # (b, t, d)
             yield [(at, vectors[row, : len(tokens[at])]) for row, at in enumerate(batch)]
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
-from rich.console import Console, Group
+from rich import box
+from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
 from harness.lengths import ARMS
 from harness.records import Manifest
@@ -13,49 +15,61 @@ from harness.records import Manifest
 
 def show(summary: pd.DataFrame, tests: pd.DataFrame, manifest: Manifest, path: str, console: Console) -> None:
     """Print an eval run: what was asked, the candidate ceiling, a table an arm and measure, and where the files are."""
-    console.print(head(summary, manifest))
+    for line in head(summary, manifest):
+        console.print(line, highlight=False)
     for arm in manifest.config["arms"]:
+        console.print(f"\n[bold]Arm {arm}[/]: {ARMS[arm]}{about_fill(arm, manifest)}.", highlight=False)
         for measure in manifest.config["measures"]:
             console.print(degradation(summary, tests, arm, measure, manifest))
-    console.print(f"Files: {path}", soft_wrap=True, highlight=False)
+    console.print(f"\nFiles: {path}", soft_wrap=True, highlight=False)
 
 
-def head(summary: pd.DataFrame, manifest: Manifest) -> Group:
+def head(summary: pd.DataFrame, manifest: Manifest) -> list[str]:
     """The lines above the tables: the run, how to read a cell, and what the candidates allow."""
     config, found = manifest.config, manifest.candidates
     queries = int(summary["n_queries"].iloc[0])
-    lines = [
-        f"[bold]{config['dataset']}[/] ({config['split']}, {queries:,} queries), checkpoint {config['checkpoint']}",
-        "Rows are pools, columns are document lengths in patches. A cell is the mean over queries [95 % interval], and"
-        " what is left of the shortest length's value. † differs from the first pool (paired t-test, Holm, p < 0.05).",
-    ]
     ceiling = f"Candidates: {found['source']}, {found['depth']:,} a query, recall {found['recall']:.3f}"
     if found["recall"] < 1:
-        ceiling += ": the share of relevant documents that reranking can reach; no pool can retrieve the rest."
-    notes = [f"Note: {note}." for note in manifest.notes]
-    return Group("", *(Text.from_markup(line) for line in [*lines, ceiling, *notes]))
+        ceiling += ": the share of the relevant documents that reranking can reach"
+    first = config["pool"][0]
+    return [
+        f"\n[bold]{escape(config['dataset'])}[/], split {escape(config['split'])}, {queries:,} queries,"
+        f" checkpoint {escape(config['checkpoint'])}",
+        f"{ceiling}.",
+        *(f"Note: {escape(note)}." for note in manifest.notes),
+        "",
+        "A row is a pool, a column a document length L in patches. A cell is the mean over queries, then what is left"
+        " of the value at the shortest length; below it the 95 % bootstrap interval. The slope is the change for each"
+        f" doubling of L. † marks a difference from {first} (paired t-test, Holm-corrected p < 0.05).",
+    ]
 
 
 def degradation(summary: pd.DataFrame, tests: pd.DataFrame, arm: str, measure: str, manifest: Manifest) -> Table:
-    """One arm and measure: pools × lengths, the slope's test last, the candidates' own ranking below."""
-    rows = summary[(summary["arm"] == arm) & (summary["measure"] == measure)].set_index(["pool", "length"])
+    """One arm and measure: pools × lengths and the slope, the candidates' own ranking below."""
+    of_measure = summary[summary["measure"] == measure]
+    rows = of_measure[of_measure["arm"] == arm].set_index(["pool", "length"])
     marked = significant(tests, arm, measure)
     lengths, pools = manifest.config["lengths"], manifest.config["pool"]
-    table = Table(title=f"\n{measure}, arm {arm}: {ARMS[arm]}{about_fill(arm, manifest)}", title_justify="left")
-    table.add_column("pool")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
+    table.add_column(measure, no_wrap=True)
     for length in lengths:
-        table.add_column(f"L = {length}", justify="right")
-    if len(pools) > 1 and len(lengths) > 1:
-        table.add_column(f"slope − {pools[0]}'s\nper doubling", justify="right")
+        table.add_column(f"L = {length}", justify="right", no_wrap=True)
+    if len(lengths) > 1:
+        table.add_column("slope", justify="right", no_wrap=True)
     for pool in pools:
-        cells = [cell(rows.loc[(pool, length)], (pool, str(length)) in marked, at > 0)
-                 for at, length in enumerate(lengths)]  # fmt: skip
-        table.add_row(pool, *cells, *([slope(tests, arm, measure, pool)] if len(table.columns) > len(cells) + 1 else []))
-    first = summary[(summary["arm"] == "candidates") & (summary["measure"] == measure)]
-    for _, row in first.iterrows():
-        table.add_section()
-        table.add_row(f"{row['pool']} (first stage)", interval(row), style="dim")
+        cells = [cell(rows.loc[(pool, length)], (pool, str(length)) in marked, length > lengths[0])
+                 for length in lengths]  # fmt: skip
+        values = [rows.loc[(pool, length)]["value"] for length in lengths]
+        change = [f"{per_doubling(values, lengths):+.4f}{dagger((pool, 'slope') in marked)}"] if len(lengths) > 1 else []
+        table.add_row(escape(pool), *cells, *change)
+    for _, row in of_measure[of_measure["arm"] == "candidates"].iterrows():
+        table.add_row(f"{escape(row['pool'])}\nfirst stage", cell(row, False, False), style="dim")
     return table
+
+
+def per_doubling(values: list[float], lengths: list[int]) -> float:
+    """Least-squares change of the mean for each doubling of the length."""
+    return float(np.polyfit(np.log2(lengths), values, 1)[0])
 
 
 def about_fill(arm: str, manifest: Manifest) -> str:
@@ -67,26 +81,17 @@ def about_fill(arm: str, manifest: Manifest) -> str:
     return ""
 
 
-def interval(row: pd.Series) -> str:
-    return f"{row['value']:.4f} [{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
+def dagger(marked: bool) -> str:
+    return "†" if marked else " "
 
 
 def cell(row: pd.Series, marked: bool, later: bool) -> str:
-    """A value, its interval and, beyond the shortest length, the share retained."""
-    retained = f"\n{row['retained']:.1%} retained" if later and pd.notna(row["retained"]) else ""
-    return f"{interval(row)}{'†' if marked else ''}{retained}"
-
-
-def slope(tests: pd.DataFrame, arm: str, measure: str, pool: str) -> str:
-    found = tests[(tests["arm"] == arm) & (tests["measure"] == measure) & (tests["pool"] == pool)]
-    found = found[found["length"] == "slope"]
-    if found.empty:
-        return "baseline"
-    row = found.iloc[0]
-    return f"{row['mean_difference']:+.4f}{'†' if row['p_holm'] < 0.05 else ''}"
+    """A value and the share retained beyond the shortest length, over its interval."""
+    retained = f" {row['retained']:.0%}" if later and pd.notna(row["retained"]) else ""
+    return f"{row['value']:.4f}{retained}{dagger(marked)}\n{row['ci_low']:.3f}–{row['ci_high']:.3f} "
 
 
 def significant(tests: pd.DataFrame, arm: str, measure: str) -> set[tuple[str, str]]:
-    """(pool, length) of the cells whose Holm-corrected p is below 0.05."""
+    """(pool, length) of the cells, and (pool, "slope"), whose Holm-corrected p is below 0.05."""
     found = tests[(tests["arm"] == arm) & (tests["measure"] == measure) & (tests["p_holm"] < 0.05)]
     return set(zip(found["pool"], found["length"].astype(str), strict=True))

@@ -15,7 +15,7 @@ from harness.lengths import Streams, streams
 from harness.records import Arm, Candidates, MultiVectors, SweepScores
 from harness.scoring.compiled import SLOTS, functions, score_run
 from harness.scoring.kernels import kernel_of
-from harness.store import blocks
+from harness.store import stream
 
 RUN = 32  # documents a task: enough work to hide the call, little enough to balance threads and show progress
 
@@ -86,7 +86,7 @@ def invert(candidates: Candidates, vectors: MultiVectors) -> Iterator[Run]:
     queries, slots, wanted = queries[order], slots[order], wanted[order]
     rows, first = np.unique(wanted, return_index=True)
     ends = np.append(first, len(wanted))
-    for begin, block in blocks(vectors):
+    for begin, block in stream(vectors):
         here = np.flatnonzero((vectors.offsets[rows] >= begin) & (vectors.offsets[rows] < begin + len(block)))
         for start in range(0, len(here), RUN):
             part = here[start : start + RUN]
