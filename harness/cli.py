@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +22,16 @@ app = typer.Typer(
 
 def option(text: str) -> Any:
     return typer.Option(help=text, show_default=False)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C ends with one line that says how to go on; what was written is kept."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("harness: interrupted; what is done is kept, and the same command goes on from it", file=sys.stderr)
+        raise typer.Exit(130) from None
 
 
 @app.command("eval")
@@ -56,7 +68,8 @@ def eval_(
     from harness import pipeline
     from harness.reports import tables
 
-    done = pipeline.evaluate(progress=True, **how, **question)
+    with interruptible():
+        done = pipeline.evaluate(progress=True, **how, **question)
     tables.show(done.summary, done.tests, done.manifest, str(done.path), Console())
 
 

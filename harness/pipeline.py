@@ -23,7 +23,7 @@ from harness.files import cache_folder, digest
 from harness.progress import Stages
 from harness.records import Candidates, Dataset, Manifest, MultiVectors
 from harness.runs import RunDirectory, slug
-from harness.scoring import sweep
+from harness.scoring.sweep import sweep
 
 PACKAGES = ("harness", "torch", "transformers", "numpy", "numba", "faiss-cpu", "faiss-gpu-cu12", "ir-measures", "bm25s")
 

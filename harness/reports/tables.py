@@ -69,7 +69,7 @@ def degradation(summary: pd.DataFrame, tests: pd.DataFrame, arm: str, measure: s
 
 def per_doubling(values: list[float], lengths: list[int]) -> float:
     """Least-squares change of the mean for each doubling of the length."""
-    return float(np.polyfit(np.log2(lengths), values, 1)[0])
+    return round(float(np.polyfit(np.log2(lengths), values, 1)[0]), 4) + 0.0  # + 0.0: no minus before a zero
 
 
 def about_fill(arm: str, manifest: Manifest) -> str:

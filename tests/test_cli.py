@@ -1,0 +1,107 @@
+"""The command line as a user meets it: exit codes, one clear line a mistake, tables that explain themselves."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from harness import cli
+from tests.conftest import TINY
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Run a command line in an empty folder: (exit code, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["harness", *arguments])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out = capsys.readouterr()
+        return int(end.value.code or 0), out.out, out.err
+
+    return command
+
+
+def test_eval_prints_a_table_that_explains_itself(run, tmp_path):
+    code, out, _ = run("eval", "--dataset", str(TINY), "--pool", "maxsim,topk:2", "--lengths", "8,32")
+    assert code == 0
+    for words in ("A row is a pool", "95 % bootstrap interval", "recall 1.000", "Arm truncate", "Arm pad", "nDCG@10",
+                  "R@10", "maxsim", "topk:2", "L = 32", "evidence 8, fill distractor", "first stage"):  # fmt: skip
+        assert words in " ".join(out.split())
+    assert max(map(len, out.splitlines())) <= 80
+    [path] = (tmp_path / "runs").iterdir()
+    assert (path / "manifest.json").exists() and path.name in out
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--dataset", "scifat"], "did you mean 'scifact'?"),
+        (["--pool", "maxsin"], "did you mean 'maxsim'?"),
+        (["--pool", "topk:0"], "k must be at least 1"),
+        (["--pool", "softmax:warm"], "tau must be a number"),
+        (["--fill", "distracter"], "did you mean 'distractor'?"),
+        (["--measures", "nDGC@10"], "did you mean 'nDCG@10'?"),
+        (["--measures", "R@1000"], "give --depth 1000"),
+        (["--candidates", "fais"], "did you mean 'faiss'?"),
+        (["--checkpoint", "minilmm"], "did you mean 'minilm'?"),
+        (["--lengths", "0"], "length 0 must be at least 1"),
+        (["--lengths", "32,-4"], "length -4 must be at least 1"),
+        (["--lengths", "32,32"], "32 is given twice"),
+        (["--lengths", "32,long"], "'long' is not a whole number"),
+        (["--split", "tset"], "did you mean 'test'?"),
+        (["--config", "none.yaml"], "none.yaml"),
+    ],
+)
+def test_a_mistake_is_one_line_and_writes_nothing(run, tmp_path, arguments, words):
+    data = [] if "--dataset" in arguments else ["--dataset", str(TINY)]
+    code, out, err = run("eval", *data, *arguments)
+    assert (code, out) == (2, "")
+    [line] = err.splitlines()
+    assert line.startswith("harness: ") and words in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_several_mistakes_are_reported_together(run):
+    code, _, err = run("eval", "--dataset", "scifat", "--pool", "maxsin,topk:0", "--lengths", "0,x", "--fill", "foam")
+    assert code == 2 and len(err.splitlines()) == 6
+
+
+def test_the_line_wins_over_the_config(run, tmp_path):
+    (tmp_path / "mine.yaml").write_text(f"dataset: {TINY}\nlengths: [8]\npool: [mean]\n")
+    code, out, _ = run("eval", "--config", "mine.yaml", "--pool", "maxsim", "--arms", "truncate")
+    assert code == 0 and "maxsim" in out and "mean " not in out.split("nDCG@10", 1)[1]
+
+
+def test_ctrl_c_says_how_to_go_on(run, monkeypatch):
+    from harness import pipeline
+
+    def interrupted(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "evaluate", interrupted)
+    code, _, err = run("eval", "--dataset", str(TINY))
+    assert code == 130 and "the same command goes on" in err
+
+
+def test_list_names_what_there_is(run):
+    code, out, _ = run("list")
+    assert code == 0
+    for name in ("scifact", "stdlib", "maxsim", "topk:4", "softmax:0.1", "distractor", "zero", "minilm"):
+        assert name in out
+
+
+def test_list_of_something_else_suggests(run):
+    code, _, err = run("list", "dataset")
+    assert code == 2 and "did you mean 'datasets'?" in err
+
+
+def test_help_needs_no_heavy_import():
+    code = "import sys, harness.cli; print([m for m in ('torch', 'numba', 'pandas', 'transformers') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

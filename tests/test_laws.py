@@ -1,0 +1,142 @@
+"""Every registered operator obeys the laws, and each equals a loop in float64."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.aggregators import AGGREGATORS, Aggregator, aggregator
+from harness.config import resolve
+from harness.scoring.kernels import kernel_of
+from harness.scoring.kernels.base import exp_nonpositive, widen
+from tests.laws import LAWS, close, sims, streamed
+
+EXTRA = ["topk:1", "topk:7", "topk:100", "softmax:0.01", "softmax:1.0", "softmax:1000.0", "logsumexp:0.01"]
+EXTRA += ["logmeanexp:1.0", "logmeanexp:1000.0"]
+SPECS = sorted({str(AGGREGATORS.make(name)) for name in AGGREGATORS} | set(EXTRA))
+
+
+@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
+def test_law(law, spec):
+    law(AGGREGATORS.make(spec))
+
+
+def loop(spec: str, x: list[float]) -> float:
+    """The operator's formula for one token, written out."""
+    name, *values = spec.split(":")
+    value = float(values[0]) if values else math.nan
+    if name == "maxsim":
+        return max(x)
+    if name == "mean":
+        return sum(x) / len(x)
+    if name == "topk":
+        best = sorted(x, reverse=True)[: int(value)]
+        return sum(best) / len(best)
+    peak = max(x)
+    weights = [math.exp((s - peak) / value) for s in x]
+    if name == "softmax":
+        return sum(w * s for w, s in zip(weights, x, strict=True)) / sum(weights)
+    return peak + value * math.log(sum(weights) / (len(x) if name == "logmeanexp" else 1))
+
+
+@pytest.mark.parametrize("spec", SPECS)
+@settings(deadline=None, max_examples=40)
+@given(x=st.lists(st.floats(-2, 2, width=32), min_size=1, max_size=40), cuts=st.lists(st.integers(1, 39), max_size=4))
+def test_operator_is_its_formula_on_any_stream(spec, x, cuts):
+    tensor = torch.tensor([x], dtype=torch.float64)
+    cuts = [cut for cut in cuts if cut < len(x)]
+    agg = AGGREGATORS.make(spec)
+    expected = loop(spec, x)
+    assert agg(tensor).item() == pytest.approx(expected, abs=1e-9)
+    assert streamed(agg, tensor, cuts).item() == pytest.approx(expected, abs=1e-9)
+
+
+def test_every_built_in_operator_has_a_compiled_reduce():
+    assert all(kernel_of(AGGREGATORS.make(name)) for name in AGGREGATORS)
+
+
+def test_top_1_is_maxsim():
+    x = sims(6, 50)
+    assert torch.equal(AGGREGATORS.make("topk:1")(x), AGGREGATORS.make("maxsim")(x))
+
+
+@pytest.mark.parametrize("name", ["softmax", "logsumexp", "logmeanexp"])
+def test_a_vanishing_temperature_is_maxsim(name):
+    x = sims(6, 50)
+    close(AGGREGATORS.make(f"{name}:1e-06")(x), x.amax(-1), 1e-4)
+
+
+@pytest.mark.parametrize("name", ["softmax", "logmeanexp"])
+def test_an_endless_temperature_is_the_mean(name):
+    x = sims(6, 50)
+    close(AGGREGATORS.make(f"{name}:1e6")(x), x.mean(-1), 1e-4)
+
+
+@pytest.mark.parametrize("seen", [1, 3, 4, 40])
+def test_top_k_of_fewer_patches_is_their_mean(seen):
+    x = sims(2, seen)
+    k = 4
+    close(AGGREGATORS.make(f"topk:{k}")(x), x.topk(min(k, seen)).values.mean(-1))
+
+
+def test_an_operator_from_outside_obeys_the_laws_and_is_reachable():
+    @aggregator("midrange")
+    class Midrange(Aggregator):
+        """Mean of the largest and the smallest similarity."""
+
+        def reduce(self, sims):
+            real = sims > -1e29
+            return sims.max(-1).values, sims.where(real, 1e30).min(-1).values
+
+        def merge(self, own, other):
+            return torch.where(other[0] > own[0], other[0], own[0]), torch.where(other[1] < own[1], other[1], own[1])
+
+        def finish(self, state):
+            return (state[0] + state[1]) / 2
+
+    try:
+        assert kernel_of(Midrange()) is None
+        for law in LAWS:
+            law(Midrange())
+        assert resolve(pool="maxsim,midrange").pool == ("maxsim", "midrange")
+    finally:
+        AGGREGATORS.forget("midrange")
+
+
+def test_a_law_can_fail():
+    class Sum(Aggregator):
+        def reduce(self, sims):
+            return sims.sum(-1)
+
+        def merge(self, own, other):
+            return own
+
+        def finish(self, state):
+            return state
+
+    failed = set()
+    for law in LAWS:
+        try:
+            law(Sum())
+        except Exception:
+            failed.add(law.__name__)
+    assert {"split", "mask", "spec", "compiled"} <= failed
+
+
+@given(st.floats(-(2.0**100), 0, width=32))
+def test_compiled_exponential(x):
+    assert float(exp_nonpositive(np.float32(x))) == pytest.approx(math.exp(x), rel=1e-5, abs=1e-37)
+
+
+def test_widening_is_exact_for_every_finite_half():
+    bits = np.arange(1 << 16, dtype=np.uint16)
+    halves = bits.view(np.float16)
+    finite = np.isfinite(halves)
+    got = np.array([widen(one) for one in bits[finite]], np.float32)
+    np.testing.assert_array_equal(got, halves[finite].astype(np.float32))
