@@ -212,9 +212,9 @@ def _index(search: Search):
                     advance(len(part))
         if vectors.fingerprint:
             folder.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(f".{os.getpid()}.part")
-            faiss.write_index(index, str(part))
-            part.replace(path)
+            unfinished = path.with_suffix(f".{os.getpid()}.part")
+            faiss.write_index(index, str(unfinished))
+            unfinished.replace(path)
     if hasattr(index, "nprobe"):
         index.nprobe = PROBES
     return index
@@ -229,5 +229,3 @@ def _train(index, vectors: MultiVectors, stages: Stages) -> None:
         total = vectors.vectors.shape[0]
         picks = np.unique(np.linspace(0, total - 1, min(wanted, total)).astype(np.int64))
         index.train(np.asarray(vectors.vectors[picks], np.float32))
-
-

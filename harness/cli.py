@@ -20,6 +20,7 @@ app = typer.Typer(
     help="What does the pooling operator of a late-interaction retriever cost as documents grow or get attacked?",
 )
 
+
 def option(text: str) -> Any:
     return typer.Option(help=text, show_default=False)
 
@@ -39,23 +40,31 @@ def eval_(
     dataset: Annotated[str | None, option("A name from `harness list datasets`, or a BEIR folder. [stdlib]")] = None,
     split: Annotated[str | None, option("Judged split. [the dataset's first]")] = None,
     checkpoint: Annotated[str | None, option("minilm, a local folder, or a hub id. [minilm]")] = None,
-    pool: Annotated[str | None, option("Aggregators, e.g. maxsim,topk:4,softmax:0.1; the first is the baseline. [maxsim]")] = None,
+    pool: Annotated[
+        str | None, option("Aggregators, e.g. maxsim,topk:4,softmax:0.1; the first is the baseline. [maxsim]")
+    ] = None,
     lengths: Annotated[str | None, option("Patches a document is cut or grown to. [32,64,128,256]")] = None,
     arms: Annotated[str | None, option("truncate, pad, equalize. [truncate,pad]")] = None,
     evidence: Annotated[int | None, option("Own patches the pad arm keeps. [the shortest length]")] = None,
     fill: Annotated[str | None, option("What filler is: distractor, gaussian, repeat, zero. [distractor]")] = None,
-    candidates: Annotated[str | None, option("First stage: faiss, pooled, bm25, exact (all documents). [faiss]")] = None,
+    candidates: Annotated[
+        str | None, option("First stage: faiss, pooled, bm25, exact (all documents). [faiss]")
+    ] = None,
     index: Annotated[str | None, option("FAISS factory string. [auto: by corpus size]")] = None,
     depth: Annotated[int | None, option("Documents reranked and kept, a query. [100]")] = None,
     measures: Annotated[str | None, option("ir_measures names. [nDCG@10,R@1,R@10]")] = None,
     limit: Annotated[int | None, option("Only the first queries.")] = None,
     seed: Annotated[int | None, option("Of filler and bootstrap. [0]")] = None,
-    dtype: Annotated[str | None, option("Of the encoder: float32, or bfloat16 (faster where the CPU has it). [float32]")] = None,
+    dtype: Annotated[
+        str | None, option("Of the encoder: float32, or bfloat16 (faster where the CPU has it). [float32]")
+    ] = None,
     device: Annotated[str, option("auto, cpu or cuda. [auto]")] = "auto",
     engine: Annotated[str, option("Where scoring runs. [local]")] = "local",
     output: Annotated[Path, option("Folder of runs. [runs]")] = Path("runs"),
     resume: Annotated[bool, option("Show a finished run again, or finish one.")] = False,
-    config: Annotated[Path | None, option("Options from a YAML file, such as a run's config.yaml; the line wins.")] = None,
+    config: Annotated[
+        Path | None, option("Options from a YAML file, such as a run's config.yaml; the line wins.")
+    ] = None,
 ) -> None:
     """Sweep document lengths: nDCG and recall against length, per pool, with intervals and paired tests."""
     given = {key: value for key, value in locals().items() if value is not None}

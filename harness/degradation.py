@@ -9,14 +9,27 @@ from harness import stats
 
 CELL = ["arm", "pool", "length", "measure"]
 SUMMARY = ["dataset", "checkpoint", *CELL, "value", "ci_low", "ci_high", "n_queries", "delta", "retained"]
-TESTS = ["measure", "arm", "length", "pool", "baseline", "n", "mean_difference", "ci_low", "ci_high", "t", "p", "p_holm"]
+TESTS = [
+    "measure",
+    "arm",
+    "length",
+    "pool",
+    "baseline",
+    "n",
+    "mean_difference",
+    "ci_low",
+    "ci_high",
+    "t",
+    "p",
+    "p_holm",
+]
 TESTS += ["wins", "ties", "losses"]
 
 
 def summarise(per_query: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
     """One row a cell: mean over queries, 95 % bootstrap interval, change against the arm's shortest length.
 
-    per_query: rows ``dataset, checkpoint, arm, pool, length, measure, query_id, value``, every cell on the same queries.
+    per_query: ``dataset, checkpoint, arm, pool, length, measure, query_id, value``, every cell on the same queries.
     """
     wide = per_query.pivot_table(
         index=["dataset", "checkpoint", *CELL], columns="query_id", values="value", sort=False, dropna=False,
@@ -54,7 +67,9 @@ def compare(per_query: pd.DataFrame, pools: list[str]) -> pd.DataFrame:
                 pairs.append(("slope", a, b))
             for length, a, b in pairs:
                 test = vars(stats.paired(np.asarray(a), np.asarray(b)))
-                rows.append({"measure": measure, "arm": arm, "length": length, "pool": pool, "baseline": pools[0], **test})
+                rows.append(
+                    {"measure": measure, "arm": arm, "length": length, "pool": pool, "baseline": pools[0], **test}
+                )
     table = pd.DataFrame(rows, columns=[name for name in TESTS if name != "p_holm"])
     table["p_holm"] = table.groupby("measure")["p"].transform(lambda p: stats.holm(p.to_numpy())) if rows else None
     return table[TESTS]

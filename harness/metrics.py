@@ -11,7 +11,6 @@ import pandas as pd
 from harness.errors import OptionError, unknown
 from harness.records import Qrel, ScoredDoc
 
-
 COMMON = ("AP", "ERR@10", "Judged@10", "P@10", "R@10", "RR@10", "Rprec", "Success@10", "nDCG", "nDCG@10")
 
 

@@ -111,8 +111,8 @@ def evaluate(
 
 def read_evaluation(run: RunDirectory) -> Evaluation:
     """A finished eval run, from disk."""
-    tables = (run.read_table(name) for name in ("summary.csv", "per_query.parquet", "tests.csv"))
-    return Evaluation(run.path, *tables, run.read_manifest())
+    summary, per_query, tests = map(run.read_table, ("summary.csv", "per_query.parquet", "tests.csv"))
+    return Evaluation(run.path, summary, per_query, tests, run.read_manifest())
 
 
 def prepare(config: EvalConfig, device: str, stages: Stages) -> Inputs:
@@ -123,9 +123,7 @@ def prepare(config: EvalConfig, device: str, stages: Stages) -> Inputs:
         encoder = encoders.load(config.checkpoint, config.dtype, device)
     documents = store.fetch(encoder, dataset.documents, "document", stages)
     queries = store.fetch(encoder, dataset.queries, "query", stages)
-    search = candidates.Search(
-        dataset, documents, queries, config.depth, config.index, stages, cache_folder()
-    )
+    search = candidates.Search(dataset, documents, queries, config.depth, config.index, stages, cache_folder())
     found = candidates.find(config.candidates, search)
     counts = documents.counts
     notes = [*dataset.notes, f"vectors computed in {config.dtype}, stored in float16, scored in float32"]

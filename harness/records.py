@@ -57,7 +57,9 @@ class MultiVectors:
         if self.vectors.dtype != np.float16 or len(self.vectors.shape) != 2:
             raise ValueError(f"vectors must be float16 (patches, d), not {self.vectors.dtype} {self.vectors.shape}")
         if self.offsets.shape != (len(self.ids) + 1,) or self.offsets[-1] != self.vectors.shape[0]:
-            raise ValueError(f"{len(self.ids)} ids do not fit offsets {self.offsets.shape} ending in {self.offsets[-1]}")
+            raise ValueError(
+                f"{len(self.ids)} ids do not fit offsets {self.offsets.shape} ending in {self.offsets[-1]}"
+            )
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -102,6 +102,8 @@ def test_list_of_something_else_suggests(run):
 
 
 def test_help_needs_no_heavy_import():
-    code = "import sys, harness.cli; print([m for m in ('torch', 'numba', 'pandas', 'transformers') if m in sys.modules])"
+    code = (
+        "import sys, harness.cli; print([m for m in ('torch', 'numba', 'pandas', 'transformers') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

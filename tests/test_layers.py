@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = """errors records registry progress files corpora encoders store lengths candidates aggregators scoring concentration
-metrics stats degradation worlds training engines runs reports config pipeline cli""".split()
+ROOMS = [
+    *("errors", "records", "registry", "progress", "files", "corpora", "encoders", "store", "lengths", "candidates"),
+    *("aggregators", "scoring", "concentration", "metrics", "stats", "degradation", "worlds", "training", "engines"),
+    *("runs", "reports", "config", "pipeline", "cli"),
+]
 FILES = sorted((ROOT / "harness").rglob("*.py"))
 
 

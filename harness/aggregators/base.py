@@ -54,7 +54,7 @@ def aggregator(name: str) -> Callable[[A], A]:
     """Register an aggregator under its command-line name; its annotated fields become its parameters."""
 
     def add(cls: A) -> A:
-        cls = dataclasses.dataclass(frozen=True)(cls)
+        dataclasses.dataclass(frozen=True)(cls)  # changes the class in place
         cls.name = name
         AGGREGATORS.register(name)(cls)
         return cls

@@ -108,7 +108,7 @@ def check(name: str, split: str | None = None) -> Card:
 
 
 def load(name: str, split: str | None = None, limit: int | None = None) -> Dataset:
-    """A judged collection; ``limit`` keeps the first queries. Raises DataError with everything that is wrong with it."""
+    """A judged collection; ``limit`` keeps the first queries. Raises DataError with all that is wrong with it."""
     card = check(name, split)
     split = split or card.splits[0]
     return checked(card, split, SOURCES[card.source](card, split), limit)
@@ -161,9 +161,7 @@ def _check(raw: Collection, empty: Sequence[str]) -> None:
     problems.stop(DataError)
 
 
-def _fingerprint(
-    version: str, documents: Sequence[Document], queries: Sequence[Query], qrels: Sequence[Qrel]
-) -> str:
+def _fingerprint(version: str, documents: Sequence[Document], queries: Sequence[Query], qrels: Sequence[Qrel]) -> str:
     content = hashlib.sha256(version.encode())
     rows = ([(item.id, item.text) for item in items] for items in (documents, queries))
     for part in (*rows, [(qrel.query_id, qrel.doc_id, qrel.relevance) for qrel in qrels]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import stat
 import tempfile
@@ -98,7 +97,7 @@ def download(card: Card) -> Path:
         _get(card, archive)
         unpacked = unpack(archive, Path(work) / "unpacked")
         inner = unpacked / card.name
-        os.replace(inner if inner.is_dir() else unpacked, folder)
+        (inner if inner.is_dir() else unpacked).replace(folder)
     return folder
 
 
@@ -110,8 +109,8 @@ def _get(card: Card, archive: Path) -> None:
         download_url(card.url, str(archive))
     except (OSError, ValueError) as error:  # requests' errors are OSErrors
         reason = type(error).__name__
-        raise DataError(f"dataset {card.name!r} could not be downloaded from {card.url} ({reason}); try again, {instead}"
-                        ) from None  # fmt: skip
+        what = f"dataset {card.name!r} could not be downloaded from {card.url} ({reason})"
+        raise DataError(f"{what}; try again, {instead}") from None
     found = checksum(archive, "md5")
     if found != card.md5:
         raise DataError(f"dataset {card.name!r}: the download has md5 {found}, its card says {card.md5}; {instead}")

@@ -31,18 +31,18 @@ class Encoder(Protocol):
     def encode(self, texts: Sequence[str], role: str) -> Iterator[list[tuple[int, np.ndarray]]]: ...
 
 
-class Family(Protocol):
-    """A model family: says whether a folder is one of its checkpoints, and opens it."""
+class Family(Encoder, Protocol):
+    """A model family: its class says whether a folder is one of its checkpoints; an instance is the encoder."""
 
     rank: ClassVar[int]  # families are asked in this order; the most general comes last
 
     @staticmethod
     def recognises(folder: Path) -> bool: ...
 
-    def __call__(self, folder: Path, dtype: str, device: str) -> Encoder: ...
+    def __init__(self, folder: Path, dtype: str, device: str): ...
 
 
-FAMILIES: Registry[Family] = Registry("encoder")
+FAMILIES: Registry[type[Family]] = Registry("encoder")
 
 
 @dataclass(frozen=True)
@@ -114,4 +114,3 @@ def _download(hub_id: str, instead: str = "") -> Path:
             f"checkpoint {hub_id!r} could not be fetched from the hub ({reason}); check the name and the network,"
             f" or give a local folder{instead}"
         ) from None
-

@@ -6,7 +6,7 @@ import functools
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,7 +22,7 @@ WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 class Transformer:
     """Token vectors of a transformer's last layer, special tokens included; texts are cut at the model's limit."""
 
-    rank = 100
+    rank: ClassVar[int] = 100
 
     @staticmethod
     def recognises(folder: Path) -> bool:

@@ -1,6 +1,8 @@
 """The registry of engines; each is made without arguments."""
 
+from collections.abc import Callable
+
 from harness.registry import Registry
 from harness.scoring.sweep import Map
 
-ENGINES: Registry[type[Map]] = Registry("engine")
+ENGINES: Registry[Callable[[], Map]] = Registry("engine")

@@ -26,9 +26,7 @@ class Local:
 
     threads: int = field(default_factory=cores)
 
-    def __call__(
-        self, score: Callable[[Run], np.ndarray], runs: Iterable[Run]
-    ) -> Iterator[tuple[Run, np.ndarray]]:
+    def __call__(self, score: Callable[[Run], np.ndarray], runs: Iterable[Run]) -> Iterator[tuple[Run, np.ndarray]]:
         pool = ThreadPoolExecutor(self.threads)
         waiting: deque = deque()
         try:

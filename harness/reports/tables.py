@@ -60,7 +60,9 @@ def degradation(summary: pd.DataFrame, tests: pd.DataFrame, arm: str, measure: s
         cells = [cell(rows.loc[(pool, length)], (pool, str(length)) in marked, length > lengths[0])
                  for length in lengths]  # fmt: skip
         values = [rows.loc[(pool, length)]["value"] for length in lengths]
-        change = [f"{per_doubling(values, lengths):+.4f}{dagger((pool, 'slope') in marked)}"] if len(lengths) > 1 else []
+        change = (
+            [f"{per_doubling(values, lengths):+.4f}{dagger((pool, 'slope') in marked)}"] if len(lengths) > 1 else []
+        )
         table.add_row(escape(pool), *cells, *change)
     for _, row in of_measure[of_measure["arm"] == "candidates"].iterrows():
         table.add_row(f"{escape(row['pool'])}\nfirst stage", cell(row, False, False), style="dim")

@@ -1,4 +1,4 @@
-"""The compiled pass over one run of documents: widen, multiply, reduce while the block is in cache. No Python inside."""
+"""The compiled pass over a run of documents: widen, multiply, reduce while the block is in cache; no Python inside."""
 
 from __future__ import annotations
 

@@ -59,14 +59,16 @@ def compiled(signature: Any) -> Callable[[Callable], Callable]:
     return nb.njit(signature, cache=True, **OPTIONS)
 
 
-@intrinsic
-def _as_float(typingctx, bits):
+def _bitcast(typing_context, bits):
     """The float32 whose bits an int32 holds."""
 
     def lower(context, builder, signature, arguments):
         return builder.bitcast(arguments[0], ir.FloatType())
 
     return types.float32(types.int32), lower
+
+
+_as_float: Callable = intrinsic(_bitcast)
 
 
 @nb.njit(inline="always", **OPTIONS)
