@@ -3,9 +3,9 @@
 import importlib
 import pkgutil
 
-from harness.aggregators.base import AGGREGATORS, MASKED, Aggregator, aggregator, masked_mean
+from harness.aggregators.base import AGGREGATORS, MASKED, Aggregator, aggregator, masked_mean, real
 
-__all__ = ["AGGREGATORS", "MASKED", "Aggregator", "aggregator", "masked_mean"]
+__all__ = ["AGGREGATORS", "MASKED", "Aggregator", "aggregator", "masked_mean", "real"]
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
