@@ -8,8 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from harness.records import Candidates, MultiVectors
+
+settings.register_profile("house", deadline=None)  # compilation falls on the first example
+settings.load_profile("house")
 
 TINY = Path(__file__).parent / "data" / "tiny"
 SHARED = Path(__file__).parents[2] / "shared" / "data"

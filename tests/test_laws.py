@@ -46,7 +46,7 @@ def loop(spec: str, x: list[float]) -> float:
 
 
 @pytest.mark.parametrize("spec", SPECS)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(x=st.lists(st.floats(-2, 2, width=32), min_size=1, max_size=40), cuts=st.lists(st.integers(1, 39), max_size=4))
 def test_operator_is_its_formula_on_any_stream(spec, x, cuts):
     tensor = torch.tensor([x], dtype=torch.float64)

@@ -55,7 +55,7 @@ def subset(random, depth):
     return Candidates(QUERIES.ids, DOCUMENTS.ids, rows, "test", 1.0)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10**6), depth=st.integers(1, 10), threads=st.integers(1, 3))
 def test_a_score_depends_on_its_query_and_document_alone(seed, depth, threads):
     """Other candidates, their order, and the number of threads leave every score bit for bit the same."""

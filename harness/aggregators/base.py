@@ -37,6 +37,10 @@ class Aggregator:
         """State → one score per query token (...)."""
         raise NotImplementedError
 
+    def share(self, own: State, other: State) -> Tensor | None:
+        """Fraction (...) of the merged selection that comes from ``other``; None where an operator has no such notion."""
+        return None
+
     def __call__(self, sims: Tensor) -> Tensor:
         """Similarities (..., p) → scores (...), in one go."""
         return self.finish(self.reduce(sims))

@@ -22,6 +22,10 @@ class LogSumExp(Aggregator):
         peak, a, b = rescale(own[0], other[0], self.tau)
         return peak, a * own[1] + b * other[1]
 
+    def share(self, own, other):
+        _, a, b = rescale(own[0], other[0], self.tau)
+        return b * other[1] / (a * own[1] + b * other[1])
+
     def finish(self, state):
         peak, total = state
         return peak + self.tau * total.log()

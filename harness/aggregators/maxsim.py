@@ -17,3 +17,6 @@ class MaxSim(Aggregator):
 
     def finish(self, best):
         return best
+
+    def share(self, own, other):
+        return (other > own).to(own.dtype)

@@ -14,6 +14,9 @@ class Mean(Aggregator):
     def merge(self, own, other):
         return own[0] + other[0], own[1] + other[1]
 
+    def share(self, own, other):
+        return other[1] / (own[1] + other[1])
+
     def finish(self, state):
         total, patches = state
         return total / patches

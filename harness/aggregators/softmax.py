@@ -20,6 +20,10 @@ class Softmax(Aggregator):
         peak, a, b = rescale(own[0], other[0], self.tau)
         return peak, a * own[1] + b * other[1], a * own[2] + b * other[2]
 
+    def share(self, own, other):
+        _, a, b = rescale(own[0], other[0], self.tau)
+        return b * other[1] / (a * own[1] + b * other[1])
+
     def finish(self, state):
         _, total, weighted = state
         return weighted / total

@@ -2,7 +2,7 @@
 
 import torch
 
-from harness.aggregators.base import Aggregator, aggregator, masked_mean
+from harness.aggregators.base import Aggregator, aggregator, masked_mean, real
 
 
 @aggregator("topk")
@@ -23,3 +23,9 @@ class TopK(Aggregator):
 
     def finish(self, best):  # (..., ≤k) → (...)
         return masked_mean(best)
+
+    def share(self, own, other):  # own patches win ties, so they stay as long as they reach the last of the best
+        best = self.merge(own, other)
+        size = real(best).sum(-1)
+        last = best.gather(-1, (size - 1).clamp(min=0)[..., None])
+        return 1 - (real(own) & (own >= last)).sum(-1).clamp(max=size) / size

@@ -35,6 +35,10 @@ OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"contract", "nsz", "arcp"
 LOWEST = np.float32(-3.0e38)
 
 
+SHARE = types.void(_matrix, types.int64, _matrix, types.int64, _vector, types.float64)
+"""share(own state, own patches, merged state, all patches, shares (W), parameter): Aggregator.share, a lane."""
+
+
 @dataclass(frozen=True)
 class Kernel:
     """An operator's compiled form; ``rows`` of state a lane and one ``parameter`` may depend on the operator's own."""
@@ -42,6 +46,7 @@ class Kernel:
     start: Callable
     update: Callable
     finish: Callable
+    share: Callable
     rows: Callable[[Any], int]
     parameter: Callable[[Any], float]
 

@@ -14,6 +14,7 @@ from harness.scoring.kernels.base import (
     KERNELS,
     LOWEST,
     OPTIONS,
+    SHARE,
     START,
     UPDATE,
     Kernel,
@@ -80,10 +81,18 @@ def finish_logmeanexp(state, patches, scores, tau):
         scores[w] = state[0, w] + np.float32(tau) * np.log(state[1, w] / np.float32(patches))
 
 
+@compiled(SHARE)
+def share(own, own_patches, merged, patches, shares, tau):
+    inverse = np.float32(1.0 / tau)
+    for w in range(shares.shape[0]):
+        kept = own[1, w] * exp_nonpositive((own[0, w] - merged[0, w]) * inverse)
+        shares[w] = min(max(np.float32(1.0) - kept / merged[1, w], np.float32(0.0)), np.float32(1.0))
+
+
 def _tau(aggregator) -> float:
     return aggregator.tau
 
 
-KERNELS[Softmax] = Kernel(start, update_softmax, finish_softmax, rows=lambda _: 4, parameter=_tau)
-KERNELS[LogSumExp] = Kernel(start, update_sum, finish_logsumexp, rows=lambda _: 3, parameter=_tau)
-KERNELS[LogMeanExp] = Kernel(start, update_sum, finish_logmeanexp, rows=lambda _: 3, parameter=_tau)
+KERNELS[Softmax] = Kernel(start, update_softmax, finish_softmax, share, rows=lambda _: 4, parameter=_tau)
+KERNELS[LogSumExp] = Kernel(start, update_sum, finish_logsumexp, share, rows=lambda _: 3, parameter=_tau)
+KERNELS[LogMeanExp] = Kernel(start, update_sum, finish_logmeanexp, share, rows=lambda _: 3, parameter=_tau)

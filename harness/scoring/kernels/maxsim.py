@@ -1,7 +1,9 @@
 """MaxSim: a running maximum a lane."""
 
+import numpy as np
+
 from harness.aggregators.maxsim import MaxSim
-from harness.scoring.kernels.base import FINISH, KERNELS, LOWEST, START, UPDATE, Kernel, compiled
+from harness.scoring.kernels.base import FINISH, KERNELS, LOWEST, SHARE, START, UPDATE, Kernel, compiled
 
 
 @compiled(START)
@@ -21,4 +23,10 @@ def finish(state, patches, scores, _):
     scores[:] = state[0]
 
 
-KERNELS[MaxSim] = Kernel(start, update, finish, rows=lambda maxsim: 1, parameter=lambda maxsim: 0.0)
+@compiled(SHARE)
+def share(own, own_patches, merged, patches, shares, _):
+    for w in range(shares.shape[0]):
+        shares[w] = np.float32(1.0) if merged[0, w] > own[0, w] else np.float32(0.0)
+
+
+KERNELS[MaxSim] = Kernel(start, update, finish, share, rows=lambda maxsim: 1, parameter=lambda maxsim: 0.0)

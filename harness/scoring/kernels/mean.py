@@ -3,7 +3,7 @@
 import numpy as np
 
 from harness.aggregators.mean import Mean
-from harness.scoring.kernels.base import FINISH, KERNELS, START, UPDATE, Kernel, compiled
+from harness.scoring.kernels.base import FINISH, KERNELS, SHARE, START, UPDATE, Kernel, compiled
 
 
 @compiled(START)
@@ -24,4 +24,9 @@ def finish(state, patches, scores, _):
         scores[w] = state[0, w] / np.float32(patches)
 
 
-KERNELS[Mean] = Kernel(start, update, finish, rows=lambda mean: 1, parameter=lambda mean: 0.0)
+@compiled(SHARE)
+def share(own, own_patches, merged, patches, shares, _):
+    shares[:] = np.float32(1.0 - own_patches / patches)
+
+
+KERNELS[Mean] = Kernel(start, update, finish, share, rows=lambda mean: 1, parameter=lambda mean: 0.0)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from harness.aggregators.topk import TopK
-from harness.scoring.kernels.base import FINISH, KERNELS, LOWEST, START, UPDATE, Kernel, compiled
+from harness.scoring.kernels.base import FINISH, KERNELS, LOWEST, SHARE, START, UPDATE, Kernel, compiled
 
 
 @compiled(START)
@@ -38,6 +38,16 @@ def finish(state, patches, scores, k):
         scores[w] /= np.float32(best)
 
 
+@compiled(SHARE)
+def share(own, own_patches, merged, patches, shares, k):
+    best = min(np.int64(k), patches)
+    for w in range(shares.shape[0]):
+        stayed = 0
+        while stayed < min(best, own_patches) and own[stayed, w] >= merged[best - 1, w]:
+            stayed += 1
+        shares[w] = np.float32(1.0 - stayed / best)
+
+
 KERNELS[TopK] = Kernel(
-    start, update, finish, rows=lambda topk: -(-topk.k // 4) * 4 + 1, parameter=lambda topk: float(topk.k)
+    start, update, finish, share, rows=lambda topk: -(-topk.k // 4) * 4 + 1, parameter=lambda topk: float(topk.k)
 )

@@ -1,0 +1,104 @@
+"""How an aggregator routes the gradient of a score to patches: g_j = ‖∂score/∂d_j‖, and how concentrated g is.
+
+For one (query, document) pair the factor that a contrastive loss adds is common to all patches, so every figure here
+is the same for the loss as for the score. Source: *Spike Hijacking in Late-Interaction Retrieval*, section 4.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness.aggregators import Aggregator
+from harness.aggregators.logsumexp import LogMeanExp, LogSumExp
+from harness.aggregators.maxsim import MaxSim
+from harness.aggregators.mean import Mean
+from harness.aggregators.softmax import Softmax
+from harness.aggregators.topk import TopK
+
+
+@dataclass(frozen=True)
+class Concentration:
+    """Gini as the study writes it and the standard one (larger by 1/M), the largest share, exp of the entropy of the
+    shares, and the share of patches whose gradient is exactly zero."""
+
+    gini: float
+    gini_standard: float
+    top_share: float
+    effective_patches: float
+    zero_share: float
+
+
+def _maxsim(_: MaxSim, sims: Tensor) -> Tensor:
+    return torch.zeros_like(sims).scatter_(-1, sims.max(-1, keepdim=True).indices, 1.0)
+
+
+def _topk(topk: TopK, sims: Tensor) -> Tensor:
+    k = min(topk.k, sims.shape[-1])
+    best = sims.sort(dim=-1, descending=True, stable=True).indices[..., :k]
+    return torch.zeros_like(sims).scatter_(-1, best, 1.0 / k)
+
+
+def _softmax(softmax: Softmax, sims: Tensor) -> Tensor:
+    weights = (sims / softmax.tau).softmax(-1)
+    score = (weights * sims).sum(-1, keepdim=True)
+    return weights * (1 + (sims - score) / softmax.tau)
+
+
+def _logsumexp(aggregator: LogSumExp, sims: Tensor) -> Tensor:
+    return (sims / aggregator.tau).softmax(-1)
+
+
+def _mean(_: Mean, sims: Tensor) -> Tensor:
+    return torch.full_like(sims, 1.0 / sims.shape[-1])
+
+
+CLOSED: dict[type[Aggregator], Callable[..., Tensor]] = {
+    MaxSim: _maxsim,
+    TopK: _topk,
+    Softmax: _softmax,
+    LogSumExp: _logsumexp,
+    LogMeanExp: _logsumexp,
+    Mean: _mean,
+}
+
+
+def sensitivity(aggregator: Aggregator, sims: Tensor) -> Tensor:
+    """∂φ_i/∂S_ij: (t, p) → (t, p). Closed form where the operator has one, autograd otherwise."""
+    closed = CLOSED.get(type(aggregator))
+    return closed(aggregator, sims) if closed else automatic(aggregator, sims)
+
+
+def automatic(aggregator: Aggregator, sims: Tensor) -> Tensor:
+    """∂φ_i/∂S_ij by autograd; a token's score depends on its own row alone."""
+    leaf = sims.detach().clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(aggregator(leaf).sum(), leaf)
+    return gradient
+
+
+def patch_gradients(aggregator: Aggregator, query: Tensor, document: Tensor) -> Tensor:
+    """‖∂score/∂d_j‖ for every patch: (t, d), (p, d) → (p). ∂score/∂d_j = Σ_i ∂φ_i/∂S_ij · q_i."""
+    return (sensitivity(aggregator, query @ document.T).T @ query).norm(dim=-1)
+
+
+def gini(g: np.ndarray) -> float:
+    """The study's Gini of non-negative values (M): 1 − 2/(M Σg) Σ_j Σ_{m≤j} g_(m), g ascending; NaN if all are zero.
+
+    It is the standard Gini less 1/M: equal values give −1/M, a single non-zero one 1 − 2/M.
+    """
+    ordered = np.sort(np.asarray(g, float))
+    total = ordered.sum()
+    return float(1 - 2 * np.cumsum(ordered).sum() / (len(ordered) * total)) if total > 0 else float("nan")
+
+
+def concentration(g: np.ndarray) -> Concentration:
+    """How concentrated gradient norms (M) are; every figure but the zeros' share is NaN if all are zero."""
+    g = np.abs(np.asarray(g, float))
+    shares = g / g.sum() if g.sum() > 0 else np.full(len(g), np.nan)
+    entropy = -np.sum(shares * np.log(np.where(shares > 0, shares, 1.0)))
+    raw = gini(g)
+    return Concentration(raw, raw + 1 / len(g), float(shares.max()), float(np.exp(entropy)), float((g == 0).mean()))

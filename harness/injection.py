@@ -1,0 +1,70 @@
+"""Patches injected into documents that are not relevant: an attack on a query, or its control.
+
+A query has a bank of injected patches, a function of the seed and the query's id; a document draws its own stream from
+the bank, a function of the seed and the two ids. So similarities to injected patches are computed once a query, and a
+count K is a prefix of any larger count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.lengths import generator
+from harness.registry import Registry
+
+BANK = 1024  # patches a query's bank holds
+JITTER = 0.1  # norm of the noise added to a spike, itself of norm 1
+
+
+@dataclass(frozen=True)
+class Injection:
+    """What is injected, how often, and how strong: ``cosine`` to the target token, ``tokens`` mixed in a spike."""
+
+    kind: str
+    counts: tuple[int, ...]
+    cosine: float = 0.6
+    tokens: int = 4
+    seed: int = 0
+
+    def bank(self, query_id: str, tokens: np.ndarray, norm: float) -> np.ndarray:
+        """The query's bank, float32 (BANK, d), every patch of the given norm. tokens: float32 (t, d)."""
+        made = INJECTIONS[self.kind](self, tokens, generator(self.seed, "bank", self.kind, query_id))
+        return np.float32(norm) * _unit(made)
+
+    def picks(self, query_id: str, document_id: str) -> np.ndarray:
+        """Which patches of the bank a document receives, in order: int64 (largest count)."""
+        return generator(self.seed, self.kind, query_id, document_id).integers(0, BANK, max(self.counts))
+
+
+INJECTIONS: Registry[Callable[[Injection, np.ndarray, np.random.Generator], np.ndarray]] = Registry("injection")
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+@INJECTIONS.register("hard")
+def hard(injection: Injection, tokens: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Aimed at a token: normalize(c·q_t + √(1−c²)·u), q_t a random query token, u a random unit vector orthogonal to it."""
+    target = _unit(tokens)[random.integers(0, len(tokens), BANK)]
+    noise = random.standard_normal(target.shape, np.float32)
+    noise = _unit(noise - (noise * target).sum(1, keepdims=True) * target)
+    return injection.cosine * target + np.sqrt(1 - injection.cosine**2) * noise
+
+
+@INJECTIONS.register("spike")
+def spike(injection: Injection, tokens: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """The normalised mean of several query tokens, jittered: one patch that speaks to many tokens."""
+    some = min(injection.tokens, len(tokens))
+    mixed = np.stack([tokens[random.permutation(len(tokens))[:some]].mean(0) for _ in range(BANK)])
+    noise = _unit(random.standard_normal(mixed.shape, np.float32))
+    return _unit(mixed) + np.float32(JITTER) * noise
+
+
+@INJECTIONS.register("gaussian")
+def gaussian(injection: Injection, tokens: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Random directions: the control, which no query token asked for."""
+    return random.standard_normal((BANK, tokens.shape[1]), np.float32)
