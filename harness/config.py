@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from harness.errors import OptionError, Problems, examples, unknown
+from harness.errors import OptionError, Problems, examples, first_line, unknown
 
 DEFAULTS: dict[str, Any] = {
     "dataset": "stdlib",
@@ -61,8 +62,8 @@ def read_config(path: Path) -> dict[str, Any]:
     """Options from a YAML file; a run's ``config.yaml`` is one. Raises OptionError naming unknown keys."""
     try:
         given = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise OptionError(f"config {path}: {str(error).splitlines()[0]}") from None
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:  # PyYAML lets ValueErrors of values through
+        raise OptionError(f"config {path}: {first_line(error)}") from None
     if not isinstance(given, dict):
         raise OptionError(f"config {path}: must be keys and values, one option a line")
     given.pop("command", None)
@@ -96,22 +97,23 @@ def resolve(**given: Any) -> EvalConfig:
         with problems:
             return read(asked[key])
 
-    card = one("dataset", lambda name: corpora.check(str(name), asked["split"]))
+    split = None if asked["split"] is None else str(asked["split"])
+    card = one("dataset", lambda name: corpora.check(str(name), split))
     one("checkpoint", lambda name: encoders.check(str(name)))
     config = EvalConfig(
         dataset=str(asked["dataset"]),
-        split=str(asked["split"] or (card and card.splits[0])),
+        split=split or (card.splits[0] if card else ""),
         checkpoint=str(asked["checkpoint"]),
         pool=each("pool", lambda spec: str(AGGREGATORS.make(spec))),
         lengths=tuple(sorted(each("lengths", lambda text: _whole("length", text, 1)))),
         arms=each("arms", known("arm", ARMS)),
-        evidence=one("evidence", lambda value: value and _whole("evidence", value, 1)),
+        evidence=one("evidence", lambda value: None if value is None else _whole("evidence", value, 1)),
         fill=one("fill", known("fill", FILLS)),
         candidates=one("candidates", known("candidates", SOURCES)),
         index=str(asked["index"]),
         depth=one("depth", lambda value: _whole("depth", value, 1)),
         measures=each("measures", lambda name: str(metrics.parse(name))),
-        limit=one("limit", lambda value: value and _whole("limit", value, 1)),
+        limit=one("limit", lambda value: None if value is None else _whole("limit", value, 1)),
         seed=one("seed", lambda value: _whole("seed", value, 0)),
         dtype=one("dtype", known("dtype", encoders.DTYPES)),
     )
@@ -154,8 +156,10 @@ def _known(noun: str, name: Any, names: Iterable[str]) -> str:
 def _whole(noun: str, value: Any, least: int) -> int:
     """A whole number, from text or from YAML."""
     text = str(value).strip()
-    if not text.lstrip("-").isdecimal() or isinstance(value, bool):
-        raise OptionError(f"{noun} {text!r} is not a whole number")
+    if not re.fullmatch(r"[-+]?[0-9]+", text):
+        raise OptionError(f"{noun} {text[:40]!r} is not a whole number")
+    if len(text) > 9:
+        raise OptionError(f"{noun} {text[:12]}… is beyond anything this program can hold")
     if int(text) < least:
         raise OptionError(f"{noun} {text} must be at least {least}")
     return int(text)

@@ -67,3 +67,8 @@ def examples(items: Iterable[object], most: int = 3) -> str:
     items = list(items)
     shown = ", ".join(repr(item) for item in items[:most])
     return shown if len(items) <= most else f"{shown} and {len(items) - most:,} more"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its kind if it says nothing; short enough for one line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -23,6 +23,10 @@ def parse(name: str) -> ir_measures.Measure:
         if family in ir_measures.measures.registry:
             raise OptionError(f"measure {name!r} lacks a whole-number cutoff; write it as {family}@10") from None
         raise OptionError(unknown("measure", name, COMMON)) from None
+    if "@" in name and not (cutoff(name) or 0) >= 1:
+        raise OptionError(
+            f"measure {name!r}: the cutoff must be a whole number from 1 on, as in {name.split('@')[0]}@10"
+        )
     if not ir_measures.DefaultPipeline.supports(measure):
         raise OptionError(f"measure {name!r} has no provider installed; try one of {', '.join(COMMON)}")
     return measure

@@ -19,6 +19,9 @@ from harness.files import write_atomically
 from harness.records import Manifest, ScoredDoc
 
 TAG = "harness"
+NAMES = ["dataset", "checkpoint", "arm", "inject", "pool", "measure", "baseline"]
+NUMBERS = ["length", "count", "value", "ci_low", "ci_high", "delta", "retained", "retained_low", "retained_high"]
+NUMBERS += ["hijack_rate", "mean_difference", "t", "p", "p_holm"]
 
 
 def slug(name: str) -> str:
@@ -79,7 +82,10 @@ class RunDirectory:
             raise DataError(f"{path} is missing; {self.path} is no finished run")
         if name.endswith(".parquet"):
             return pd.read_parquet(path)
-        return pd.read_csv(path, dtype={"length": "str" if name == "tests.csv" else "Int64"})
+        lengths = "str" if name == "tests.csv" else "Int64"  # a test's length may be "slope"
+        empty = {column: [""] for column in NUMBERS}  # names such as NA stay names
+        return pd.read_csv(path, dtype=dict.fromkeys(NAMES, "str") | {"length": lengths}, keep_default_na=False,
+                           na_values=empty)  # fmt: skip
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Written last: from here on the run is finished."""

@@ -76,7 +76,9 @@ class Shards:
     def __getitem__(self, at: slice | np.ndarray) -> np.ndarray:
         """A slice, or the vectors at sorted positions."""
         if isinstance(at, slice):
-            start, stop, _ = at.indices(self.shape[0])
+            start, stop, step = at.indices(self.shape[0])
+            if step != 1:
+                raise ValueError("vectors are read in order; a slice takes no step")
             first, last = np.searchsorted(self.starts, [start, stop - 1], side="right") - 1
             parts = [
                 shard.vectors[max(start - begin, 0) : stop - begin]
@@ -120,14 +122,18 @@ def fetch(
 
 
 def _shard(ids: Sequence[str], encoded: Sequence[np.ndarray]) -> bytes:
+    with np.errstate(over="ignore"):
+        encoded = [vectors.astype(np.float16, copy=False) for vectors in encoded]
     empty = [name for name, vectors in zip(ids, encoded, strict=True) if len(vectors) == 0]
     broken = [name for name, vectors in zip(ids, encoded, strict=True) if not np.isfinite(vectors).all()]
     if empty or broken:
         lines = [f"no vector for {examples(empty)}: the text has no token; remove it"] if empty else []
-        lines += [f"NaN or infinite vectors for {examples(broken)}: the checkpoint is broken"] if broken else []
+        lines += (
+            [f"NaN or infinite in float16: vectors of {examples(broken)}; the checkpoint is broken"] if broken else []
+        )
         raise DataError(*lines)
     counts = np.array([len(vectors) for vectors in encoded], np.int32)
-    return save({"vectors": np.concatenate(encoded).astype(np.float16, copy=False), "counts": counts})
+    return save({"vectors": np.concatenate(encoded), "counts": counts})
 
 
 def _finish(folder: Path, ids: Sequence[str], recipe: dict[str, Any]) -> None:

@@ -9,7 +9,19 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ROOMS = [
-    *("errors", "records", "registry", "progress", "files", "corpora", "encoders", "store", "lengths", "candidates"),
+    *(
+        "errors",
+        "records",
+        "registry",
+        "progress",
+        "files",
+        "corpora",
+        "encoders",
+        "store",
+        "lengths",
+        "injection",
+        "candidates",
+    ),
     *("aggregators", "scoring", "concentration", "metrics", "stats", "degradation", "worlds", "training", "engines"),
     *("runs", "reports", "config", "pipeline", "cli"),
 ]

@@ -38,7 +38,7 @@ class Aggregator:
         raise NotImplementedError
 
     def share(self, own: State, other: State) -> Tensor | None:
-        """Fraction (...) of the merged selection that comes from ``other``; None where an operator has no such notion."""
+        """Fraction (...) of the merged selection that comes from ``other``; None where an operator cannot tell."""
         return None
 
     def __call__(self, sims: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from harness.errors import DataError, OptionError, Problems, examples, unknown
+from harness.errors import DataError, OptionError, Problems, examples, first_line, unknown
 from harness.records import Dataset, Document, Qrel, Query
 from harness.registry import Registry
 
@@ -50,6 +50,7 @@ class Collection:
     version: str = ""
 
 
+LONGEST = 200  # letters of a name or a path's part; file systems take 255 bytes
 SOURCES: Registry[Callable[[Card, str], Collection]] = Registry("source")
 
 
@@ -77,9 +78,18 @@ def read_card(path: Path) -> Card:
     """A dataset card. Raises DataError naming the file and the key that is wrong."""
     try:
         given: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return Card(name=path.stem, **given)
-    except (yaml.YAMLError, TypeError, UnicodeDecodeError) as error:
-        raise DataError(f"dataset card {path}: {str(error).splitlines()[0].replace('Card.__init__() ', '')}") from None
+        card = Card(name=path.stem, **given)
+        if card.source not in SOURCES.names():
+            raise ValueError(unknown("source", str(card.source), SOURCES))
+        if not isinstance(card.splits, list | tuple) or not card.splits or not all(map(_is_name, card.splits)):
+            raise ValueError("splits must be a list of names, the default first, such as [test, train]")
+    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
+        raise DataError(f"dataset card {path}: {first_line(error).replace('Card.__init__() ', '')}") from None
+    return card
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value) and not set(value) & set("/\\")
 
 
 def _local(folder: Path, card: Card | None = None) -> Card:
@@ -92,6 +102,8 @@ def _local(folder: Path, card: Card | None = None) -> Card:
 
 def check(name: str, split: str | None = None) -> Card:
     """The card a name or a path means. Raises OptionError with the nearest name; reads no document."""
+    if max(map(len, Path(name).parts or [""])) > LONGEST:
+        raise OptionError(f"unknown dataset {name[:40] + '…'!r}: no name or path is that long")
     if (Path(name) / "corpus.jsonl").exists():
         card = _local(Path(name).resolve())
     elif "/" in name or name.startswith("."):
@@ -151,6 +163,8 @@ def _check(raw: Collection, empty: Sequence[str]) -> None:
             problems.add(f"{len(twice):,} {noun} ids given twice: {examples(twice)}")
         if spaced := [name for name in counts if not name or any(letter.isspace() for letter in name)]:
             problems.add(f"{noun} ids empty or with a space, which a TREC run cannot hold: {examples(spaced)}")
+        if broken := [item.id for item in items if not _encodable(item.id + item.text)]:
+            problems.add(f"{len(broken):,} {noun} texts or ids with half a surrogate pair: {examples(broken)}")
         if lost := sorted(judged - counts.keys()):
             problems.add(f"{len(lost):,} {noun} ids judged but not in the collection: {examples(lost)}")
     if empty:
@@ -159,6 +173,14 @@ def _check(raw: Collection, empty: Sequence[str]) -> None:
     if silent := [query.id for query in raw.queries if not query.text.strip()]:
         problems.add(f"{len(silent):,} queries without text: {examples(silent)}; remove them")
     problems.stop(DataError)
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _fingerprint(version: str, documents: Sequence[Document], queries: Sequence[Query], qrels: Sequence[Qrel]) -> str:

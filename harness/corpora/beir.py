@@ -7,12 +7,13 @@ import shutil
 import stat
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from harness.corpora.base import SOURCES, Card, Collection
-from harness.errors import DataError, Problems, examples
+from harness.errors import DataError, Problems, examples, first_line
 from harness.files import cache_folder, checksum
 from harness.records import Document, Qrel, Query
 
@@ -39,8 +40,8 @@ def _rows(path: Path, problems: Problems) -> Iterator[dict[str, Any]]:
     for number, line in _lines(path, problems):
         try:
             row = json.loads(line)
-        except ValueError as error:
-            problems.add(f"{path}:{number}: not JSON ({error})")
+        except (ValueError, RecursionError) as error:
+            problems.add(f"{path}:{number}: not JSON ({first_line(error)})")
             continue
         if not isinstance(row, dict) or not isinstance(row.get("_id"), str) or not isinstance(row.get("text"), str):
             problems.add(f'{path}:{number}: needs "_id" and "text", both strings')
@@ -124,7 +125,7 @@ def unpack(archive: Path, folder: Path) -> Path:
             if bad:
                 raise DataError(f"{archive.name} is refused: members outside its folder or links: {examples(bad)}")
             bundle.extractall(folder)
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise DataError(f"{archive.name} is no readable zip archive ({error})") from None
     return folder
@@ -132,5 +133,5 @@ def unpack(archive: Path, folder: Path) -> Path:
 
 def _escapes(info: zipfile.ZipInfo) -> bool:
     path = PurePosixPath(info.filename.replace("\\", "/"))
-    drive = len(path.parts) > 0 and path.parts[0].endswith(":")
+    drive = len(path.parts) > 0 and ":" in path.parts[0]
     return path.is_absolute() or drive or ".." in path.parts or stat.S_ISLNK(info.external_attr >> 16)

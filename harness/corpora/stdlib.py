@@ -74,7 +74,7 @@ def read(module: str, source: str) -> Iterator[Item]:
             tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return
-    lines = source.splitlines()
+    lines = re.split(r"\r\n|\r|\n", source)  # the lines that ast counts; splitlines() knows others
     names: set[str] = set()
     for name, node in _public(module, tree):
         docstring = ast.get_docstring(node)
@@ -108,17 +108,30 @@ def _head(name: str, node: ast.Module | Definition, lines: list[str]) -> str:
 
 
 def _signature(node: Definition, lines: list[str]) -> str:
-    """The lines before the first statement, as they are written."""
-    return "\n".join(lines[node.lineno - 1 : max(node.lineno, node.body[0].lineno - 1)])
+    """The source up to the first statement, as it is written; of a one-liner, up to its colon."""
+    first = node.body[0]
+    return _slice(lines, (node.lineno, 0), (first.lineno, first.col_offset))
 
 
 def _body(node: ast.Module | Definition, lines: list[str]) -> str:
     """The source after the docstring; inside a module or a class, definitions are cut to their signatures."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-        return "\n".join(lines[node.body[0].end_lineno : node.end_lineno])
+        return _slice(lines, _end(node.body[0]), _end(node)).lstrip("\n;")
     return "\n".join(
         _signature(child, lines)
         if isinstance(child, Definition)
-        else "\n".join(lines[child.lineno - 1 : child.end_lineno])
+        else _slice(lines, (child.lineno, child.col_offset), _end(child))
         for child in node.body[1:]
     )
+
+
+def _end(node: ast.stmt) -> tuple[int, int]:
+    return node.end_lineno or node.lineno, node.end_col_offset or 0
+
+
+def _slice(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> str:
+    """The source between two (line, column) places; columns count UTF-8 bytes, as those of ast do."""
+    part = [line.encode() for line in lines[start[0] - 1 : end[0]]]
+    part[-1] = part[-1][: end[1]]
+    part[0] = part[0][start[1] :]
+    return b"\n".join(part).decode(errors="replace").rstrip()

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from harness.errors import DataError, OptionError, unknown
+from harness.errors import DataError, OptionError, first_line, unknown
 from harness.files import checksum
 from harness.registry import Registry
 
@@ -69,6 +69,8 @@ EMBEDDED = {
 
 def check(name: str) -> None:
     """Raise OptionError if no checkpoint can have this name. Opens and downloads nothing."""
+    if max(map(len, Path(name).parts or [""])) > 200:
+        raise OptionError(f"unknown checkpoint {name[:40] + '…'!r}: no name or path is that long")
     if name in EMBEDDED or Path(name).is_dir() or ("/" in name and not name.startswith((".", "/"))):
         return
     if "/" in name:
@@ -109,8 +111,5 @@ def _download(hub_id: str, instead: str = "") -> Path:
     try:
         return Path(snapshot_download(hub_id, allow_patterns=wanted))
     except Exception as error:  # the hub's errors share no base class
-        reason = str(error).strip().splitlines()[0][:200] or type(error).__name__
-        raise DataError(
-            f"checkpoint {hub_id!r} could not be fetched from the hub ({reason}); check the name and the network,"
-            f" or give a local folder{instead}"
-        ) from None
+        what = f"checkpoint {hub_id!r} could not be fetched from the hub ({first_line(error)})"
+        raise DataError(f"{what}; check the name and the network, or give a local folder{instead}") from None

@@ -11,11 +11,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from harness.encoders.base import FAMILIES
-from harness.errors import DataError
-from harness.files import checksum
+from harness.errors import DataError, examples, first_line
+from harness.files import checksum, digest
 
 TOKENS = 8192  # tokens a batch, padding included: keeps two cores busy, and their caches
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+SHIFTED = ("roberta", "mpnet", "camembert", "data2vec-text", "longformer", "luke")  # positions begin after padding's id
+IDENTITY = ("*.safetensors", "*.json", "*.txt", "*.model")  # what decides a checkpoint's vectors: weights and tokenizer
 
 
 @FAMILIES.register("transformer")
@@ -32,8 +34,8 @@ class Transformer:
     def __init__(self, folder: Path, dtype: str, device: str):
         if not any((folder / name).exists() for name in WEIGHTS):
             raise DataError(f"{folder} has no {WEIGHTS[0]}; convert its weights to safetensors first")
-        files = [*folder.glob("*.safetensors"), folder / "config.json", *folder.glob("tokenizer*.json")]
-        self.fingerprint = "-".join(checksum(path)[:12] for path in sorted(files))
+        files = sorted(path for pattern in IDENTITY for path in folder.glob(pattern))
+        self.fingerprint = digest([(path.name, checksum(path)) for path in files])
         self.folder, self.dtype, self.device, self.limit = folder, dtype, device, _limit(folder)
 
     @functools.cached_property
@@ -47,11 +49,14 @@ class Transformer:
         logging.disable_progress_bar()
         try:
             tokenizer = AutoTokenizer.from_pretrained(self.folder, use_fast=True)
-            model = AutoModel.from_pretrained(
-                self.folder, dtype=getattr(torch, self.dtype), use_safetensors=True, trust_remote_code=False
-            )
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise DataError(f"checkpoint {self.folder} cannot be loaded: {str(error).splitlines()[0][:300]}") from None
+            model, loading = AutoModel.from_pretrained(
+                self.folder, dtype=getattr(torch, self.dtype), use_safetensors=True, trust_remote_code=False,
+                output_loading_info=True,
+            )  # fmt: skip
+        except Exception as error:  # whatever transformers, tokenizers and safetensors raise on broken files
+            raise DataError(f"checkpoint {self.folder} cannot be loaded: {first_line(error)}") from None
+        if absent := sorted(name for name in loading["missing_keys"] if not name.startswith("pooler.")):
+            raise DataError(f"checkpoint {self.folder}: its weights lack {examples(absent)}; are they another model's?")
         return tokenizer, model.eval().to(self.device)
 
     def recipe(self, role: str) -> dict[str, Any]:
@@ -82,7 +87,11 @@ def _batches(order: list[int], lengths: list[int]) -> Iterator[list[int]]:
 
 
 def _limit(folder: Path) -> int:
-    """Most tokens a text may have: what the positions hold, less the two that RoBERTa's padding offset takes."""
-    config = json.loads((folder / "config.json").read_text())
-    offset = 2 if "roberta" in str(config.get("model_type", "")) else 0
-    return int(config.get("max_position_embeddings") or 512) - offset
+    """Most tokens a text may have: what the positions hold, less those that RoBERTa and its kin begin after."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        family, positions = str(config.get("model_type", "")), int(config.get("max_position_embeddings") or 512)
+        shifted = any(name in family for name in SHIFTED)
+        return positions - (int(config.get("pad_token_id") or 1) + 1 if shifted else 0)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"{folder / 'config.json'} cannot be read: {first_line(error)}") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from harness.scoring.kernels.base import FINISH, OPTIONS, START, UPDATE, Kernel, compiled, widen
+from harness.scoring.kernels.base import FINISH, OPTIONS, SHARE, START, UPDATE, Kernel, compiled, widen
 
 LANES = 512  # query tokens multiplied at once; a block of 256 patches is then half a megabyte, inside a core's cache
 PLAIN = 1_000_001  # products below 10^6 take another path in OpenBLAS, which rounds differently; blocks are grown to it
@@ -27,18 +27,24 @@ def _no_finish(state, patches, scores, _):
     pass
 
 
-def functions(kernels: list[Kernel]) -> tuple[tuple, tuple, tuple]:
-    """The kernels' functions, filled up to SLOTS, as score_run takes them."""
+@compiled(SHARE)
+def _no_share(own, own_patches, merged, patches, shares, _):
+    pass
+
+
+def functions(kernels: list[Kernel]) -> tuple[tuple, tuple, tuple, tuple]:
+    """The kernels' start, update, finish and share, each filled up to SLOTS."""
     empty = SLOTS - len(kernels)
     return (
         tuple(kernel.start for kernel in kernels) + (_no_start,) * empty,
         tuple(kernel.update for kernel in kernels) + (_no_update,) * empty,
         tuple(kernel.finish for kernel in kernels) + (_no_finish,) * empty,
+        tuple(kernel.share for kernel in kernels) + (_no_share,) * empty,
     )
 
 
 @nb.njit(inline="always", **OPTIONS)
-def _fill(own, start, kept, filler, block):
+def fill(own, start, kept, filler, block):
     """Own patches, then filler, widened into block (rows, d); rows beyond them are zero."""
     total = kept + filler.shape[0]
     for p in range(total):
@@ -48,7 +54,7 @@ def _fill(own, start, kept, filler, block):
 
 
 @nb.njit(inline="always", **OPTIONS)
-def _stack(tokens, bounds, queries, lanes):
+def stack(tokens, bounds, queries, lanes):
     """Tokens of several queries, one after the other, into lanes (W, d); lanes beyond them are zero."""
     used = 0
     for query in queries:
@@ -60,7 +66,7 @@ def _stack(tokens, bounds, queries, lanes):
 
 
 @nb.njit(inline="always", **OPTIONS)
-def _emit(scores, bounds, queries, at, out):
+def emit(scores, bounds, queries, at, out):
     """Sum the scores of each query's tokens into out (pairs), from pair ``at`` on."""
     lane = 0
     for number in range(queries.shape[0]):
@@ -72,7 +78,7 @@ def _emit(scores, bounds, queries, at, out):
 
 
 @nb.njit(inline="always", **OPTIONS)
-def _group(bounds, wanting, first):
+def group(bounds, wanting, first):
     """How many of the queries from ``first`` on fit LANES together: at least one. Returns (last, tokens)."""
     last, used = first, 0
     while last < wanting.shape[0]:
@@ -98,14 +104,14 @@ def score_run(own, starts, kept, filler, filler_bounds, counts, tokens, bounds, 
     most = max(counts[:, -1].max(), 16)
     block = np.empty((most, d), np.float32)
     for i in range(starts.shape[0]):
-        _fill(own, starts[i], kept[i], filler[filler_bounds[i] : filler_bounds[i + 1]], block)
+        fill(own, starts[i], kept[i], filler[filler_bounds[i] : filler_bounds[i + 1]], block)
         patches = max(counts[i, -1], 16)
         first = pairs[i]
         while first < pairs[i + 1]:
-            last, used = _group(bounds, queries[: pairs[i + 1]], first)
+            last, used = group(bounds, queries[: pairs[i + 1]], first)
             width = max(used, min(8192, -(-PLAIN // (patches * d))))
             lanes = np.empty((width, d), np.float32)
-            used = _stack(tokens, bounds, queries[first:last], lanes)
+            used = stack(tokens, bounds, queries[first:last], lanes)
             sims = np.empty((patches, width), np.float32)
             np.dot(block[:patches], lanes.T, sims)
             scores = np.empty(width, np.float32)
@@ -117,5 +123,5 @@ def score_run(own, starts, kept, filler, filler_bounds, counts, tokens, bounds, 
                     updaters[a](sims, seen, counts[i, length], state, parameters[a])
                     seen = counts[i, length]
                     finishers[a](state, seen, scores, parameters[a])
-                    _emit(scores, bounds, queries[first:last], first, out[a, length])
+                    emit(scores, bounds, queries[first:last], first, out[a, length])
             first = last

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,8 @@ from harness.store import stream
 
 RUN = 32  # documents a task: enough work to hide the call, little enough to balance threads and show progress
 
-Map = Callable[[Callable[["Run"], np.ndarray], Iterable["Run"]], Iterable[tuple["Run", np.ndarray]]]
+Map = Callable[[Callable[["Run"], Any], Iterable["Run"]], Iterable[tuple["Run", Any]]]
+"""An engine: scores every run by the function, and yields runs with what it gave, in any order."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Run:
     slots: np.ndarray  # int64 (N)
 
 
-def serial(score: Callable[[Run], np.ndarray], runs: Iterable[Run]) -> Iterator[tuple[Run, np.ndarray]]:
+def serial(score: Callable[[Run], Any], runs: Iterable[Run]) -> Iterator[tuple[Run, Any]]:
     """The plainest engine: one run after the other."""
     return ((run, score(run)) for run in runs)
 
@@ -58,9 +60,8 @@ def sweep(
     cut = streams(vectors, arm, lengths)
     tokens = np.ascontiguousarray(queries.vectors[:], np.float32)
     values = np.full((len(aggregators), len(lengths), *candidates.rows.shape), np.nan, np.float32)
-    ways = [(list(at), way) for at, way in _ways(aggregators)]
     with threadpool_limits(1, user_api="blas"):  # a task per core, each with its own single-threaded multiplication
-        for at, way in ways:
+        for at, way in ways(aggregators, _score_compiled, _score_torch):
             score = functools.partial(way, cut, tokens, queries.offsets, [aggregators[one] for one in at])
             for run, scored in engine(score, invert(candidates, vectors)):
                 for number, one in enumerate(at):
@@ -69,13 +70,15 @@ def sweep(
     return SweepScores(arm, [str(one) for one in aggregators], lengths, candidates, values)
 
 
-def _ways(aggregators: Sequence[Aggregator]) -> Iterator[tuple[Sequence[int], Callable[..., np.ndarray]]]:
+def ways(
+    aggregators: Sequence[Aggregator], compiled: Callable, plain: Callable
+) -> Iterator[tuple[list[int], Callable[..., Any]]]:
     """Which operators go through which pass: compiled ones eight at a time, all others together."""
     has = [at for at, one in enumerate(aggregators) if kernel_of(one)]
     for start in range(0, len(has), SLOTS):
-        yield has[start : start + SLOTS], _score_compiled
+        yield has[start : start + SLOTS], compiled
     if others := [at for at, one in enumerate(aggregators) if not kernel_of(one)]:
-        yield others, _score_torch
+        yield others, plain
 
 
 def invert(candidates: Candidates, vectors: MultiVectors) -> Iterator[Run]:
@@ -117,7 +120,7 @@ def _score_compiled(cut: Streams, tokens, bounds, aggregators: Sequence[Aggregat
         bounds,
         run.pairs,
         run.queries,
-        *functions(kernels),
+        *functions(kernels)[:3],
         np.array([kernel.rows(one) for kernel, one in zip(kernels, aggregators, strict=True)]),
         np.array([kernel.parameter(one) for kernel, one in zip(kernels, aggregators, strict=True)]),
         out,

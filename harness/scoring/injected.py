@@ -1,0 +1,174 @@
+"""The pass of an attack: each candidate's own state, then that state going on with injected patches, at every count.
+
+Nothing is rescored: the products are those of the clean documents, similarities to a query's injected patches are
+computed once a query, and all counts come from one stream.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numba as nb
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+
+from harness.aggregators import Aggregator
+from harness.injection import BANK, Injection
+from harness.records import Candidates, MultiVectors
+from harness.scoring.compiled import PLAIN, emit, fill, functions, group, stack
+from harness.scoring.kernels import kernel_of
+from harness.scoring.kernels.base import OPTIONS
+from harness.scoring.sweep import Map, Run, invert, serial, ways
+
+
+@dataclass(frozen=True)
+class AttackScores:
+    """values float32 (A, K, Q, C): scores by injected count; hijacked, the same shape: mean over query tokens of the
+    share of the selection that injected patches hold, NaN for operators without one. NaN where a slot is empty."""
+
+    aggregators: Sequence[str]
+    counts: Sequence[int]
+    candidates: Candidates
+    values: np.ndarray
+    hijacked: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Attack:
+    """What every run of an attack shares. banks: float32 (Σ BANK·t), the bank of query q from BANK·bounds[q] on,
+    each patch's similarities to the query's tokens side by side."""
+
+    injection: Injection
+    vectors: MultiVectors
+    queries: MultiVectors
+    tokens: np.ndarray
+    banks: np.ndarray
+
+    def picks(self, run: Run) -> np.ndarray:
+        """The bank patches each pair of a run receives: int64 (N, largest count)."""
+        documents = np.repeat(run.rows, np.diff(run.pairs))
+        names = [(self.queries.ids[q], self.vectors.ids[d]) for q, d in zip(run.queries, documents, strict=True)]
+        return np.stack([self.injection.picks(*pair) for pair in names])
+
+
+def attack(
+    vectors: MultiVectors,
+    queries: MultiVectors,
+    candidates: Candidates,
+    injection: Injection,
+    aggregators: Sequence[Aggregator],
+    engine: Map = serial,
+    advance: Callable[[int], None] = lambda documents: None,
+) -> AttackScores:
+    """Score every candidate, whole, with 0 … K patches injected. Candidates should hold no relevant document."""
+    tokens = np.ascontiguousarray(queries.vectors[:], np.float32)
+    norm = float(np.linalg.norm(np.asarray(vectors.vectors[: 1 << 12], np.float32), axis=1).mean())
+    shared = _Attack(injection, vectors, queries, tokens, _banks(injection, queries, tokens, norm))
+    shape = (len(aggregators), len(injection.counts), *candidates.rows.shape)
+    values, hijacked = (np.full(shape, np.nan, np.float32) for _ in range(2))
+    with threadpool_limits(1, user_api="blas"):
+        for at, way in ways(aggregators, _attack_compiled, _attack_torch):
+            score = functools.partial(way, shared, [aggregators[one] for one in at])
+            for run, (scored, held) in engine(score, invert(candidates, vectors)):
+                for number, one in enumerate(at):
+                    values[one, :, run.queries, run.slots] = scored[number].T
+                    hijacked[one, :, run.queries, run.slots] = held[number].T
+                advance(len(run.rows))
+    hijacked /= np.diff(queries.offsets)[:, None]  # sums over tokens become means
+    return AttackScores([str(one) for one in aggregators], injection.counts, candidates, values, hijacked)
+
+
+def _banks(injection: Injection, queries: MultiVectors, tokens: np.ndarray, norm: float) -> np.ndarray:
+    parts = []
+    for row, name in enumerate(queries.ids):
+        mine = tokens[queries.offsets[row] : queries.offsets[row + 1]]
+        parts.append((injection.bank(name, mine, norm) @ mine.T).ravel())
+    return np.concatenate(parts)
+
+
+@nb.njit(cache=True, **OPTIONS)
+def attack_run(own, starts, patches, tokens, bounds, pairs, queries, banks, picks, counts, starters, updaters,
+               finishers, sharers, rows, parameters, out, held):  # fmt: skip
+    """As score_run, for whole documents, each pair's stream going on with its picks: (N, K) into banks.
+
+    counts: int64 (K), ascending; out, held: float32 (A, K, N).
+    """
+    d, most = tokens.shape[1], picks.shape[1]
+    block = np.empty((max(patches.max(), 16), d), np.float32)
+    for i in range(starts.shape[0]):
+        n = patches[i]
+        fill(own, starts[i], n, own[:0], block)
+        first = pairs[i]
+        while first < pairs[i + 1]:
+            last, used = group(bounds, queries[: pairs[i + 1]], first)
+            tall = max(n, 16)
+            lanes = np.empty((max(used, min(8192, -(-PLAIN // (tall * d)))), d), np.float32)
+            stack(tokens, bounds, queries[first:last], lanes)
+            sims = np.empty((tall + most, lanes.shape[0]), np.float32)
+            np.dot(block[:tall], lanes.T, sims[:tall])
+            _inject(sims, n, banks, bounds, queries[first:last], picks[first:last])
+            scores = np.empty(lanes.shape[0], np.float32)
+            for a in range(rows.shape[0]):
+                state = np.empty((rows[a], lanes.shape[0]), np.float32)
+                starters[a](state, parameters[a])
+                updaters[a](sims, 0, n, state, parameters[a])
+                clean, seen = state.copy(), n
+                for k in range(counts.shape[0]):
+                    updaters[a](sims, seen, n + counts[k], state, parameters[a])
+                    seen = n + counts[k]
+                    finishers[a](state, seen, scores, parameters[a])
+                    emit(scores, bounds, queries[first:last], first, out[a, k])
+                    sharers[a](clean, n, state, seen, scores, parameters[a])
+                    emit(scores, bounds, queries[first:last], first, held[a, k])
+            first = last
+
+
+@nb.njit(inline="always", **OPTIONS)
+def _inject(sims, start, banks, bounds, queries, picks):
+    """Write each query's similarities to its injected patches below the document's own, from row ``start`` on."""
+    sims[start:] = np.float32(0.0)
+    for k in range(picks.shape[1]):
+        lane = 0
+        for number in range(queries.shape[0]):
+            query = queries[number]
+            t = bounds[query + 1] - bounds[query]
+            begin = BANK * bounds[query] + picks[number, k] * t
+            for token in range(t):
+                sims[start + k, lane + token] = banks[begin + token]
+            lane += t
+
+
+def _attack_compiled(shared: _Attack, aggregators: Sequence[Aggregator], run: Run) -> tuple[np.ndarray, np.ndarray]:
+    kernels = [kernel for one in aggregators if (kernel := kernel_of(one))]
+    counts = np.array(shared.injection.counts, np.int64)
+    out, held = (np.empty((len(kernels), len(counts), len(run.queries)), np.float32) for _ in range(2))
+    attack_run(
+        run.own.view(np.uint16), run.starts, shared.vectors.counts[run.rows], shared.tokens, shared.queries.offsets,
+        run.pairs, run.queries, shared.banks, shared.picks(run), counts, *functions(kernels),
+        np.array([kernel.rows(one) for kernel, one in zip(kernels, aggregators, strict=True)]),
+        np.array([kernel.parameter(one) for kernel, one in zip(kernels, aggregators, strict=True)]), out, held,
+    )  # fmt: skip
+    return out, held
+
+
+def _attack_torch(shared: _Attack, aggregators: Sequence[Aggregator], run: Run) -> tuple[np.ndarray, np.ndarray]:
+    counts, bounds, picks = shared.injection.counts, shared.queries.offsets, shared.picks(run)
+    out, held = (np.zeros((len(aggregators), len(counts), len(run.queries)), np.float32) for _ in range(2))
+    documents = np.repeat(run.rows, np.diff(run.pairs))
+    for pair, (query, row) in enumerate(zip(run.queries, documents, strict=True)):
+        lanes = shared.tokens[bounds[query] : bounds[query + 1]]
+        own = torch.from_numpy(lanes @ shared.vectors.of(int(row)).astype(np.float32).T)  # (t, p)
+        bank = shared.banks[BANK * bounds[query] : BANK * bounds[query + 1]].reshape(BANK, -1)
+        injected = torch.from_numpy(bank[picks[pair]].T)  # (t, K)
+        for a, aggregator in enumerate(aggregators):
+            clean = aggregator.reduce(own)
+            for k, count in enumerate(counts):
+                other = aggregator.reduce(injected[:, :count]) if count else None
+                state = clean if other is None else aggregator.merge(clean, other)
+                share = torch.zeros(len(lanes)) if other is None else aggregator.share(clean, other)
+                out[a, k, pair] = float(aggregator.finish(state).sum())
+                held[a, k, pair] = float("nan") if share is None else float(share.sum())
+    return out, held
