@@ -69,9 +69,9 @@ def eval_(
     """Sweep document lengths: nDCG and recall against length, per pool, with intervals and paired tests."""
     given = {key: value for key, value in locals().items() if value is not None}
     how = {key: given.pop(key) for key in ("device", "engine", "output", "resume")}
-    from harness.config import read_config
+    from harness.config import EvalConfig, read_config
 
-    question = (read_config(given.pop("config")) if config else {}) | given
+    question = (read_config(EvalConfig, given.pop("config")) if config else {}) | given
     from rich.console import Console
 
     from harness import pipeline

@@ -7,50 +7,26 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import yaml
 
 from harness.errors import OptionError, Problems, examples, first_line, unknown
 
-DEFAULTS: dict[str, Any] = {
-    "dataset": "stdlib",
-    "split": None,
-    "checkpoint": "minilm",
-    "pool": "maxsim",
-    "lengths": "32,64,128,256",
-    "arms": "truncate,pad",
-    "evidence": None,
-    "fill": "distractor",
-    "candidates": "faiss",
-    "index": "auto",
-    "depth": 100,
-    "measures": "nDCG@10,R@1,R@10",
-    "limit": None,
-    "seed": 0,
-    "dtype": "float32",
-}
-
 
 @dataclass(frozen=True)
-class EvalConfig:
-    """What ``harness eval`` is asked; how it is answered (device, engine, output) is not part of the question."""
+class Question:
+    """What every command is asked; how it is answered (device, engine, output) is not part of the question."""
 
-    dataset: str
-    split: str
-    checkpoint: str
-    pool: tuple[str, ...]
-    lengths: tuple[int, ...]
-    arms: tuple[str, ...]
-    evidence: int | None
-    fill: str
-    candidates: str
-    index: str
-    depth: int
-    measures: tuple[str, ...]
-    limit: int | None
-    seed: int
-    dtype: str
+    command: ClassVar[str]
+
+    dataset: str = "stdlib"
+    split: str | None = None
+    checkpoint: str = "minilm"
+    pool: tuple[str, ...] = ("maxsim",)
+    limit: int | None = None
+    seed: int = 0
+    dtype: str = "float32"
 
     def plain(self) -> dict[str, Any]:
         """As YAML holds it."""
@@ -58,7 +34,58 @@ class EvalConfig:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
 
-def read_config(path: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Reranking(Question):
+    """What commands that rerank candidates are asked besides."""
+
+    candidates: str = "faiss"
+    index: str = "auto"
+    depth: int = 100
+    measures: tuple[str, ...] = ("nDCG@10", "R@1", "R@10")
+
+
+@dataclass(frozen=True)
+class EvalConfig(Reranking):
+    """``harness eval``."""
+
+    command = "eval"
+
+    lengths: tuple[int, ...] = (32, 64, 128, 256)
+    arms: tuple[str, ...] = ("truncate", "pad")
+    evidence: int | None = None
+    fill: str = "distractor"
+
+
+@dataclass(frozen=True)
+class StressConfig(Reranking):
+    """``harness stress``."""
+
+    command = "stress"
+
+    inject: tuple[str, ...] = ("hard", "spike", "gaussian")
+    counts: tuple[int, ...] = (0, 25, 50, 100, 200, 400)
+    cosine: float = 0.6
+    tokens: int = 4
+
+
+@dataclass(frozen=True)
+class GradientsConfig(Question):
+    """``harness gradients``."""
+
+    command = "gradients"
+
+    lengths: tuple[int, ...] = (64, 128, 256, 512)
+    pairs: int = 160
+
+
+Q = TypeVar("Q", bound=Question)
+
+
+def names(kind: type[Question]) -> list[str]:
+    return [field.name for field in dataclasses.fields(kind)]
+
+
+def read_config(kind: type[Question], path: Path) -> dict[str, Any]:
     """Options from a YAML file; a run's ``config.yaml`` is one. Raises OptionError naming unknown keys."""
     try:
         given = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -66,100 +93,153 @@ def read_config(path: Path) -> dict[str, Any]:
         raise OptionError(f"config {path}: {first_line(error)}") from None
     if not isinstance(given, dict):
         raise OptionError(f"config {path}: must be keys and values, one option a line")
-    given.pop("command", None)
-    problems = Problems()
-    for key in given:
-        if key not in DEFAULTS:
-            problems.add(f"config {path}: " + unknown("option", str(key), DEFAULTS))
-    problems.stop(OptionError)
+    command = given.pop("command", kind.command)
+    if command != kind.command:
+        raise OptionError(f"config {path} is of `harness {command}`, not of `harness {kind.command}`")
+    if wrong := [str(key) for key in given if key not in names(kind)]:
+        raise OptionError(*(f"config {path}: {unknown('option', key, names(kind))}" for key in wrong))
     return given
 
 
-def resolve(**given: Any) -> EvalConfig:
+def resolve(kind: type[Q], **given: Any) -> Q:
     """Check every option and fill in defaults; None means not given. Raises OptionError with all mistakes."""
-    from harness import corpora, encoders, metrics
-    from harness.aggregators import AGGREGATORS
-    from harness.candidates import SOURCES
-    from harness.lengths import ARMS, FILLS
-
-    if extra := [key for key in given if key not in DEFAULTS]:
-        raise OptionError(*(unknown("option", key, DEFAULTS) for key in extra))
-    asked = DEFAULTS | {key: value for key, value in given.items() if value is not None}
+    if wrong := [key for key in given if key not in names(kind)]:
+        raise OptionError(*(unknown("option", key, names(kind)) for key in wrong))
+    values = {field.name: field.default for field in dataclasses.fields(kind)}
+    values |= {key: value for key, value in given.items() if value is not None}
     problems = Problems()
-
-    def each(key: str, read: Callable[[str], Any]) -> tuple:
-        return _each(key, asked[key], read, problems)
-
-    def known(noun: str, names: Iterable[str]) -> Callable[[str], str]:
-        return lambda name: _known(noun, name, names)
-
-    def one(key: str, read: Callable[[Any], Any]) -> Any:
+    found: dict[str, Any] = {}
+    for name, value in values.items():
         with problems:
-            return read(asked[key])
-
-    split = None if asked["split"] is None else str(asked["split"])
-    card = one("dataset", lambda name: corpora.check(str(name), split))
-    one("checkpoint", lambda name: encoders.check(str(name)))
-    config = EvalConfig(
-        dataset=str(asked["dataset"]),
-        split=split or (card.splits[0] if card else ""),
-        checkpoint=str(asked["checkpoint"]),
-        pool=each("pool", lambda spec: str(AGGREGATORS.make(spec))),
-        lengths=tuple(sorted(each("lengths", lambda text: _whole("length", text, 1)))),
-        arms=each("arms", known("arm", ARMS)),
-        evidence=one("evidence", lambda value: None if value is None else _whole("evidence", value, 1)),
-        fill=one("fill", known("fill", FILLS)),
-        candidates=one("candidates", known("candidates", SOURCES)),
-        index=str(asked["index"]),
-        depth=one("depth", lambda value: _whole("depth", value, 1)),
-        measures=each("measures", lambda name: str(metrics.parse(name))),
-        limit=one("limit", lambda value: None if value is None else _whole("limit", value, 1)),
-        seed=one("seed", lambda value: _whole("seed", value, 0)),
-        dtype=one("dtype", known("dtype", encoders.DTYPES)),
-    )
-    deep = [name for name in config.measures if config.depth and (metrics.cutoff(name) or 0) > config.depth]
-    if deep:
-        problems.add(f"measures {examples(deep)} look deeper than depth {config.depth}; give --depth {_deepest(deep)}")
+            found[name] = None if value is None else _READERS[name](value, problems)
+    with problems:
+        found["split"] = _split(values["dataset"], found.get("split"))
+    _check_depth(found, problems)
     problems.stop(OptionError)
-    return config
+    return kind(**found)
 
 
-def _deepest(measures: list[str]) -> int:
+def _split(dataset: Any, split: str | None) -> str:
+    from harness import corpora
+
+    card = corpora.check(str(dataset), split)
+    return split or card.splits[0]
+
+
+def _check_depth(found: dict[str, Any], problems: Problems) -> None:
     from harness import metrics
 
-    return max(metrics.cutoff(name) or 0 for name in measures)
+    depth = found.get("depth") or 0
+    deep = {name: cut for name in found.get("measures", ()) if (cut := metrics.cutoff(name) or 0) > depth > 0}
+    if deep:
+        problems.add(f"measures {examples(deep)} look deeper than depth {depth}; give --depth {max(deep.values())}")
 
 
-def _each(key: str, value: Any, read: Callable[[str], Any], problems: Problems) -> tuple:
-    """Every part of a comma-separated list, each checked by itself; a repeated one is a mistake."""
-    parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
-    found: list[Any] = []
-    for part in map(str, parts):
-        with problems:
-            if not part.strip():
-                raise OptionError(f"{key}: an empty entry in {value!r}")
-            item = read(part.strip())
-            if item in found:
-                raise OptionError(f"{key}: {item} is given twice")
-            found.append(item)
-    if not parts:
-        problems.add(f"{key}: nothing given")
-    return tuple(found)
+def _each(key: str, read: Callable[[str], Any]) -> Callable[[Any, Problems], tuple]:
+    """A reader of comma-separated text or a list, each part checked by itself; a repeated one is a mistake."""
+
+    def reader(value: Any, problems: Problems) -> tuple:
+        parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
+        found: list[Any] = []
+        for part in map(str, parts):
+            with problems:
+                if not part.strip():
+                    raise OptionError(f"{key}: an empty entry in {str(value)[:80]!r}")
+                item = read(part.strip())
+                if item in found:
+                    raise OptionError(f"{key}: {item} is given twice")
+                found.append(item)
+        if not parts:
+            problems.add(f"{key}: nothing given")
+        return tuple(sorted(found) if found and isinstance(found[0], int) else found)
+
+    return reader
 
 
-def _known(noun: str, name: Any, names: Iterable[str]) -> str:
-    if name not in list(names):
-        raise OptionError(unknown(noun, str(name), names))
-    return str(name)
+def _whole(noun: str, least: int) -> Callable[[Any], int]:
+    """A reader of a whole number, from text or from YAML."""
+
+    def read(value: Any) -> int:
+        text = str(value).strip()
+        if not re.fullmatch(r"[-+]?[0-9]+", text):
+            raise OptionError(f"{noun} {text[:40]!r} is not a whole number")
+        if len(text) > 9:
+            raise OptionError(f"{noun} {text[:12]}… is beyond anything this program can hold")
+        if int(text) < least:
+            raise OptionError(f"{noun} {text} must be at least {least}")
+        return int(text)
+
+    return read
 
 
-def _whole(noun: str, value: Any, least: int) -> int:
-    """A whole number, from text or from YAML."""
-    text = str(value).strip()
-    if not re.fullmatch(r"[-+]?[0-9]+", text):
-        raise OptionError(f"{noun} {text[:40]!r} is not a whole number")
-    if len(text) > 9:
-        raise OptionError(f"{noun} {text[:12]}… is beyond anything this program can hold")
-    if int(text) < least:
-        raise OptionError(f"{noun} {text} must be at least {least}")
-    return int(text)
+def _known(noun: str, known: Callable[[], Iterable[str]]) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if value not in list(known()):
+            raise OptionError(unknown(noun, str(value), known()))
+        return str(value)
+
+    return read
+
+
+def _cosine(value: Any) -> float:
+    try:
+        cosine = float(value)
+    except (TypeError, ValueError):
+        raise OptionError(f"cosine {str(value)[:40]!r} is not a number") from None
+    if not -1 <= cosine <= 1:
+        raise OptionError(f"cosine {cosine} must be between -1 and 1")
+    return cosine
+
+
+def _pool(spec: str) -> str:
+    from harness.aggregators import AGGREGATORS
+
+    return str(AGGREGATORS.make(spec))
+
+
+def _measure(name: str) -> str:
+    from harness import metrics
+
+    return str(metrics.parse(name))
+
+
+def _checkpoint(value: Any) -> str:
+    from harness import encoders
+
+    encoders.check(str(value))
+    return str(value)
+
+
+def _registered(noun: str, module: str, attribute: str) -> Callable[[Any], str]:
+    """A reader of a name that a room registers; the room is imported when a value is read."""
+    import importlib
+
+    return _known(noun, lambda: getattr(importlib.import_module(f"harness.{module}"), attribute))
+
+
+def _one(read: Callable[[Any], Any]) -> Callable[[Any, Problems], Any]:
+    return lambda value, _: read(value)
+
+
+_READERS: dict[str, Callable[[Any, Problems], Any]] = {
+    "dataset": _one(str),
+    "split": _one(str),
+    "checkpoint": _one(_checkpoint),
+    "pool": _each("pool", _pool),
+    "lengths": _each("lengths", _whole("length", 1)),
+    "counts": _each("counts", _whole("count", 0)),
+    "arms": _each("arms", _registered("arm", "lengths", "ARMS")),
+    "inject": _each("inject", _registered("injection", "injection", "INJECTIONS")),
+    "measures": _each("measures", _measure),
+    "fill": _one(_registered("fill", "lengths", "FILLS")),
+    "candidates": _one(_registered("candidates", "candidates", "SOURCES")),
+    "dtype": _one(_registered("dtype", "encoders", "DTYPES")),
+    "index": _one(str),
+    "cosine": _one(_cosine),
+    "evidence": _one(_whole("evidence", 1)),
+    "depth": _one(_whole("depth", 1)),
+    "limit": _one(_whole("limit", 1)),
+    "pairs": _one(_whole("pairs", 2)),
+    "tokens": _one(_whole("tokens", 1)),
+    "seed": _one(_whole("seed", 0)),
+}

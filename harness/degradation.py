@@ -24,6 +24,9 @@ TESTS = [
     "p_holm",
 ]
 TESTS += ["wins", "ties", "losses"]
+HIJACK = "hijack_rate"
+STRESS_KEYS = ["dataset", "checkpoint", "inject", "count", "pool", "measure"]
+STRESS_VALUES = ["value", "ci_low", "ci_high", "n_queries", "retained", "hijack_rate", "retained_low", "retained_high"]
 
 
 def summarise(per_query: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
@@ -73,3 +76,45 @@ def compare(per_query: pd.DataFrame, pools: list[str]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=[name for name in TESTS if name != "p_holm"])
     table["p_holm"] = table.groupby("measure")["p"].transform(lambda p: stats.holm(p.to_numpy())) if rows else None
     return table[TESTS]
+
+
+def summarise_stress(per_query: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
+    """One row a cell of an attack: mean, interval, share retained of the value without injection, hijack rate.
+
+    per_query: ``dataset, checkpoint, inject, count, pool, measure, query_id, value``; hijack rates are a measure there.
+    """
+    wide = per_query.pivot(index=STRESS_KEYS, columns="query_id", values="value")
+    order = per_query[STRESS_KEYS].drop_duplicates()
+    hijack = wide.xs(HIJACK, level="measure").mean(axis=1)
+    cells = wide.loc[pd.MultiIndex.from_frame(order[order["measure"] != HIJACK])]
+    clean = cells.loc[[(*key[:3], 0, *key[4:]) for key in cells.index]]
+    low, high = stats.bootstrap(cells.to_numpy(), random)
+    table = pd.DataFrame({"value": cells.mean(axis=1), "ci_low": low, "ci_high": high})
+    table["n_queries"] = cells.shape[1]
+    base = clean.to_numpy().mean(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        table["retained"] = np.where(base > 0, table["value"].to_numpy() / base, np.nan)
+    table["retained_low"], table["retained_high"] = stats.bootstrap_ratio(cells.to_numpy(), clean.to_numpy(), random)
+    table = table.reset_index()
+    table["hijack_rate"] = [hijack[key] for key in table[STRESS_KEYS[:5]].itertuples(index=False, name=None)]
+    return table[[*STRESS_KEYS, *STRESS_VALUES]]
+
+
+def compare_losses(per_query: pd.DataFrame, pools: list[str]) -> pd.DataFrame:
+    """Each pool's per-query loss (value without injection less value with it) against the first pool's, paired.
+
+    Holm's correction runs over all tests of one measure: every injection, count and pool.
+    """
+    rows = []
+    measured = per_query[per_query["measure"] != HIJACK]
+    for (measure, inject), part in measured.groupby(["measure", "inject"], sort=False):
+        wide = part.pivot(index=["pool", "count"], columns="query_id", values="value")
+        counts = sorted(set(part["count"]) - {0})
+        for pool, count in ((pool, count) for pool in pools[1:] for count in counts):
+            a, b = ((wide.loc[(one, 0)] - wide.loc[(one, count)]).to_numpy() for one in (pool, pools[0]))
+            keys = {"measure": measure, "inject": inject, "count": count, "pool": pool, "baseline": pools[0]}
+            rows.append({**keys, **vars(stats.paired(a, b))})
+    columns = [{"arm": "inject", "length": "count"}.get(name, name) for name in TESTS]
+    table = pd.DataFrame(rows, columns=[name for name in columns if name != "p_holm"])
+    table["p_holm"] = table.groupby("measure")["p"].transform(lambda p: stats.holm(p.to_numpy())) if rows else None
+    return table[columns]

@@ -48,7 +48,7 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 @INJECTIONS.register("hard")
 def hard(injection: Injection, tokens: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Aimed at a token: normalize(c·q_t + √(1−c²)·u), q_t a random query token, u random, of norm 1, orthogonal to it."""
+    """Aimed at a token: normalize(c·q_t + √(1−c²)·u), u random, of norm 1, orthogonal to q_t."""
     target = _unit(tokens)[random.integers(0, len(tokens), BANK)]
     noise = random.standard_normal(target.shape, np.float32)
     noise = _unit(noise - (noise * target).sum(1, keepdims=True) * target)

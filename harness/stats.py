@@ -11,6 +11,7 @@ import numpy as np
 from scipy import special  # not scipy.stats, whose import takes a second
 
 RESAMPLES = 10_000
+BLOCK = 4_000_000  # query weights held at once
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,34 @@ def bootstrap(values: np.ndarray, random: np.random.Generator, level: float = 0.
     All cells share the same resamples of queries, so intervals of cells move together as the cells do.
     """
     flat = np.atleast_2d(values.reshape(-1, values.shape[-1]))
-    n = flat.shape[1]
-    weights = random.multinomial(n, np.full(n, 1 / n), size=RESAMPLES) / n  # (resamples, Q)
-    tail = 100 * (1 - level) / 2
-    low, high = np.percentile(weights @ flat.T, [tail, 100 - tail], axis=0)
+    low, high = _percentiles(_resampled_means(flat, random), level)
     return low.reshape(values.shape[:-1]), high.reshape(values.shape[:-1])
+
+
+def bootstrap_ratio(
+    values: np.ndarray, base: np.ndarray, random: np.random.Generator, level: float = 0.95
+) -> tuple[np.ndarray, np.ndarray]:
+    """Percentile interval of mean(values) / mean(base) over the same queries, each (cells, Q) → low, high (cells).
+
+    NaN where the base is 0 on every query.
+    """
+    means = _resampled_means(np.concatenate([values, base]), random)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return _percentiles(means[:, : len(values)] / means[:, len(values) :], level)
+
+
+def _resampled_means(flat: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Means of RESAMPLES resamples of queries: (cells, Q) → (resamples, cells), a block of resamples at a time."""
+    n = flat.shape[1]
+    block = max(1, BLOCK // n)
+    sizes = [min(block, RESAMPLES - start) for start in range(0, RESAMPLES, block)]
+    return np.concatenate([random.multinomial(n, np.full(n, 1 / n), size=size) / n @ flat.T for size in sizes])
+
+
+def _percentiles(means: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    tail = 100 * (1 - level) / 2
+    low, high = np.percentile(means, [tail, 100 - tail], axis=0)
+    return low, high
 
 
 def paired(a: np.ndarray, b: np.ndarray, level: float = 0.95) -> Paired:

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from harness.aggregators import AGGREGATORS
-from harness.config import DEFAULTS, EvalConfig, read_config, resolve
+from harness.config import EvalConfig, names, read_config, resolve
 from harness.errors import HarnessError, OptionError
 from harness.registry import Registry, spec_of
 from harness.runs import RunDirectory
@@ -146,13 +146,13 @@ BAD = [
 @pytest.mark.parametrize("given, wanted", BAD, ids=[str(options)[:40] for options, _ in BAD])
 def test_a_bad_value_is_one_line_that_names_it(given, wanted):
     with pytest.raises(OptionError, match=wanted) as caught:
-        resolve(**given)
+        resolve(EvalConfig, **given)
     assert len(caught.value.problems) == 1 and "\n" not in str(caught.value)
 
 
 def test_all_mistakes_are_reported_at_once():
     with pytest.raises(OptionError) as caught:
-        resolve(
+        resolve(EvalConfig,
             dataset="scifcat", checkpoint="minilmm", pool="maxsin,topk:0,mean", lengths="0,32,32,x", arms="pda",
             fill="guassian", candidates="fais", depth=0, measures="nDGC@10", limit=-1, dtype="bfloat", seed="s",
         )  # fmt: skip
@@ -163,8 +163,10 @@ def test_all_mistakes_are_reported_at_once():
 
 
 def test_nothing_given_is_the_default_question():
-    config = resolve(**dict.fromkeys(DEFAULTS))
-    assert config == resolve() and (config.dataset, config.split, config.pool) == ("stdlib", "test", ("maxsim",))
+    config = resolve(EvalConfig, **dict.fromkeys(names(EvalConfig)))
+    assert config == resolve(
+        EvalConfig,
+    ) and (config.dataset, config.split, config.pool) == ("stdlib", "test", ("maxsim",))
     assert config.lengths == (32, 64, 128, 256) and config.measures == ("nDCG@10", "R@1", "R@10")
 
 
@@ -179,13 +181,13 @@ def test_nothing_given_is_the_default_question():
     ],
 )
 def test_a_list_is_the_same_as_comma_separated_text(key, text, items, resolved):
-    config = resolve(**{key: text})
-    assert config == resolve(**{key: items}) and getattr(config, key) == resolved
+    config = resolve(EvalConfig, **{key: text})
+    assert config == resolve(EvalConfig, **{key: items}) and getattr(config, key) == resolved
 
 
 def test_a_measure_may_look_as_deep_as_the_candidates():
-    assert resolve(measures="R@500", depth="500").depth == 500
-    assert resolve(measures="nDCG@1,AP", depth=1).measures == ("nDCG@1", "AP")
+    assert resolve(EvalConfig, measures="R@500", depth="500").depth == 500
+    assert resolve(EvalConfig, measures="nDCG@1,AP", depth=1).measures == ("nDCG@1", "AP")
 
 
 QUESTIONS = [
@@ -198,11 +200,11 @@ QUESTIONS = [
 
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_a_runs_config_file_asks_the_same_question(tmp_path, question):
-    config = resolve(**question)
+    config = resolve(EvalConfig, **question)
     RunDirectory(tmp_path / "run").write_config("eval", config.plain())
-    assert resolve(**read_config(tmp_path / "run" / "config.yaml")) == config
+    assert resolve(EvalConfig, **read_config(EvalConfig, tmp_path / "run" / "config.yaml")) == config
     (tmp_path / "plain.yaml").write_text(yaml.safe_dump(config.plain()))
-    assert resolve(**read_config(tmp_path / "plain.yaml")) == config
+    assert resolve(EvalConfig, **read_config(EvalConfig, tmp_path / "plain.yaml")) == config
 
 
 WRONG_FILES = [
@@ -223,16 +225,16 @@ def test_a_wrong_config_file_is_one_line_that_names_the_file(tmp_path, content, 
     path = tmp_path / "mine.yaml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(OptionError, match=wanted) as caught:
-        read_config(path)
+        read_config(EvalConfig, path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_missing_config_file_is_named_and_several_unknown_keys_are_reported(tmp_path):
     with pytest.raises(OptionError, match=r"absent\.yaml"):
-        read_config(tmp_path / "absent.yaml")
+        read_config(EvalConfig, tmp_path / "absent.yaml")
     (tmp_path / "mine.yaml").write_text("poool: maxsim\nlenght: 32\n")
     with pytest.raises(OptionError, match=r"(?s)poool.*lenght"):
-        read_config(tmp_path / "mine.yaml")
+        read_config(EvalConfig, tmp_path / "mine.yaml")
 
 
 ANY = st.text(max_size=12)
@@ -254,20 +256,20 @@ def test_any_text_is_a_canonical_spec_or_refused(spec):
 @example(lengths="--1", pool="maxsim", depth="1")
 def test_any_text_is_a_sound_question_or_refused(lengths, pool, depth):
     try:
-        config = resolve(lengths=lengths, pool=pool, depth=depth, measures="AP")
+        config = resolve(EvalConfig, lengths=lengths, pool=pool, depth=depth, measures="AP")
     except HarnessError:
         return
     assert isinstance(config, EvalConfig) and config.depth >= 1 and config.pool
     assert all(length >= 1 for length in config.lengths)
     assert list(config.lengths) == sorted({int(part) for part in lengths.split(",")})
-    assert resolve(**config.plain()) == config
+    assert resolve(EvalConfig, **config.plain()) == config
 
 
 @settings(deadline=None, max_examples=50)
 @given(st.builds("{}@{}".format, st.sampled_from(["nDCG", "R", "P", "RR", "AP", "Success", "ERR"]), ANY) | ANY)
 def test_any_text_is_a_measure_or_refused(name):
     try:
-        config = resolve(measures=[name], depth=10**9)
+        config = resolve(EvalConfig, measures=[name], depth=10**9)
     except HarnessError:
         return
-    assert resolve(measures=list(config.measures), depth=10**9) == config
+    assert resolve(EvalConfig, measures=list(config.measures), depth=10**9) == config

@@ -11,9 +11,12 @@ import pandas as pd
 import pytest
 
 import harness
-from harness import corpora, pipeline
+from harness import corpora
+from harness.config import EvalConfig, read_config
 from harness.engines.local import Local
 from harness.errors import DataError
+from harness.pipeline import evaluation
+from harness.runs import RunDirectory
 from tests.conftest import TINY
 
 GOLDEN = Path(__file__).parent / "data" / "golden.csv"
@@ -33,7 +36,7 @@ def test_figures_are_the_committed_ones(done):
 
 
 def test_the_files_hold_what_was_returned(done):
-    again = pipeline.read_evaluation(pipeline.RunDirectory(done.path))
+    again = evaluation.read_evaluation(RunDirectory(done.path))
     for name in ("summary", "per_query", "tests"):
         pd.testing.assert_frame_equal(getattr(again, name), getattr(done, name), check_dtype=False, rtol=1e-12)
     assert again.manifest == done.manifest
@@ -61,7 +64,7 @@ def test_the_arms_agree_at_the_shortest_length_to_the_last_digit(done):
 
 
 def test_the_same_question_gives_the_same_bytes_whatever_the_threads(done, tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "ENGINES", {"local": lambda: Local(threads=3)})
+    monkeypatch.setattr(evaluation, "ENGINES", {"local": lambda: Local(threads=3)})
     again = harness.evaluate(**QUESTION, output=tmp_path)
     assert again.path.name == done.path.name
     for path in sorted(done.path.rglob("*")):
@@ -75,30 +78,28 @@ def test_a_killed_run_goes_on_where_it_was(done, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return real(*arguments)
 
-    real = pipeline.sweep
-    monkeypatch.setattr(pipeline, "sweep", stops_at_pad)
+    real = evaluation.sweep
+    monkeypatch.setattr(evaluation, "sweep", stops_at_pad)
     with pytest.raises(KeyboardInterrupt):
         harness.evaluate(**QUESTION, output=tmp_path)
     path = tmp_path / done.path.name
     assert not (path / "manifest.json").exists()
     kept = path / "rankings" / "truncate" / "maxsim" / "L32.trec.gz"
     written = kept.stat().st_mtime_ns
-    monkeypatch.setattr(pipeline, "sweep", real)
+    monkeypatch.setattr(evaluation, "sweep", real)
     harness.evaluate(**QUESTION, output=tmp_path)
     assert kept.stat().st_mtime_ns == written
     assert (path / "summary.csv").read_bytes() == (done.path / "summary.csv").read_bytes()
 
 
 def test_resume_shows_a_finished_run_without_scoring(done, monkeypatch):
-    monkeypatch.setattr(pipeline, "sweep", None)
+    monkeypatch.setattr(evaluation, "sweep", None)
     again = harness.evaluate(**QUESTION, output=done.path.parent, resume=True)
     pd.testing.assert_frame_equal(again.summary, done.summary, check_dtype=False)
 
 
 def test_the_run_repeats_from_its_own_config(done, tmp_path):
-    from harness.config import read_config
-
-    again = harness.evaluate(**read_config(done.path / "config.yaml"), output=tmp_path)
+    again = harness.evaluate(**read_config(EvalConfig, done.path / "config.yaml"), output=tmp_path)
     assert again.path.name == done.path.name
     assert (again.path / "summary.csv").read_bytes() == (done.path / "summary.csv").read_bytes()
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.aggregators import AGGREGATORS, Aggregator, aggregator
-from harness.config import resolve
+from harness.config import EvalConfig, resolve
 from harness.scoring.kernels import kernel_of
 from harness.scoring.kernels.base import exp_nonpositive, widen
 from tests.laws import LAWS, close, sims, streamed
@@ -104,7 +104,7 @@ def test_an_operator_from_outside_obeys_the_laws_and_is_reachable():
         assert kernel_of(Midrange()) is None
         for law in LAWS:
             law(Midrange())
-        assert resolve(pool="maxsim,midrange").pool == ("maxsim", "midrange")
+        assert resolve(EvalConfig, pool="maxsim,midrange").pool == ("maxsim", "midrange")
     finally:
         AGGREGATORS.forget("midrange")
 

@@ -1,0 +1,125 @@
+"""What the commands share: from a question to vectors and candidates, and where the numbers come from."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from harness import candidates, corpora, encoders, store
+from harness.config import Question, Reranking
+from harness.engines.local import cores
+from harness.errors import OptionError
+from harness.files import cache_folder, digest
+from harness.progress import Stages
+from harness.records import Candidates, Dataset, Manifest, MultiVectors
+from harness.runs import RunDirectory, slug
+
+PACKAGES = ("harness", "torch", "transformers", "numpy", "numba", "faiss-cpu", "faiss-gpu-cu12", "ir-measures", "bm25s")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a question comes down to before anything is scored."""
+
+    dataset: Dataset
+    documents: MultiVectors
+    queries: MultiVectors
+    encoder: encoders.Encoder
+    device: str
+    notes: list[str]
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        return {
+            "dataset": self.dataset.fingerprint,
+            "documents": self.documents.fingerprint,
+            "queries": self.queries.fingerprint,
+        }
+
+
+def prepare(config: Question, device: str, stages: Stages) -> Inputs:
+    """Dataset and the vectors of its documents and queries, from the cache where they are there."""
+    device = pick_device(device)
+    with stages("load dataset"):
+        dataset = corpora.load(config.dataset, config.split, config.limit)
+    with stages("load checkpoint"):
+        encoder = encoders.load(config.checkpoint, config.dtype, device)
+    documents = store.fetch(encoder, dataset.documents, "document", stages)
+    queries = store.fetch(encoder, dataset.queries, "query", stages)
+    counts = documents.counts
+    notes = [*dataset.notes, f"vectors computed in {config.dtype}, stored in float16, scored in float32"]
+    notes.append(f"documents have {counts.min():,} to {counts.max():,} patches, {counts.mean():.0f} on average")
+    return Inputs(dataset, documents, queries, encoder, device, notes)
+
+
+def find_candidates(config: Reranking, inputs: Inputs, stages: Stages) -> Candidates:
+    search = candidates.Search(
+        inputs.dataset, inputs.documents, inputs.queries, config.depth, config.index, stages, cache_folder()
+    )
+    return candidates.find(config.candidates, search)
+
+
+def about(config: Reranking, inputs: Inputs, found: Candidates) -> dict[str, Any]:
+    """Candidates, as the manifest holds them."""
+    depth = config.depth if found.ranked else len(inputs.documents)
+    return {"source": found.source, "depth": depth, "recall": found.recall}
+
+
+def directory(config: Question, inputs: Inputs, output: str | Path) -> RunDirectory:
+    """Where the run lives: the same question on the same data is the same place."""
+    name = f"{config.command}-{slug(config.dataset)}-{slug(config.checkpoint)}"
+    return RunDirectory(Path(output) / f"{name}-{digest(config.plain(), inputs.fingerprints)[:8]}")
+
+
+def manifest(config: Question, inputs: Inputs, stages: Stages, engine: str, **rest: Any) -> Manifest:
+    """Provenance of a run that is about to be finished."""
+    return Manifest(
+        command=config.command,
+        config=config.plain(),
+        seeds={"seed": config.seed},
+        git_revision=git_revision(),
+        versions=versions(),
+        fingerprints=inputs.fingerprints,
+        seconds=stages.seconds,
+        host={"machine": platform.machine(), "system": platform.platform(), "cores": cores(),
+              "device": inputs.device, "engine": engine},
+        notes=inputs.notes,
+        **rest,
+    )  # fmt: skip
+
+
+def pick_device(asked: str) -> str:
+    """``auto`` is CUDA where there is one. Raises OptionError if the device asked for is not there."""
+    import torch
+
+    if asked == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if asked == "cpu" or (asked.startswith("cuda") and torch.cuda.is_available()):
+        return asked
+    raise OptionError(f"device {asked!r} is not on this machine; give --device cpu or leave it out")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide numbers."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def git_revision() -> str | None:
+    """The revision of the checkout that is running, with a plus if it was changed; None outside one."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        revision = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout
+        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return revision.strip() + ("+" if changed.stdout else "")

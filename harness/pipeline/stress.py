@@ -1,0 +1,151 @@
+"""``harness stress``: patches injected into the candidates that are not relevant, and what each pool keeps."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness import degradation, metrics
+from harness.aggregators import AGGREGATORS
+from harness.config import StressConfig, resolve
+from harness.engines import ENGINES
+from harness.injection import Injection
+from harness.pipeline.inputs import Inputs, about, directory, find_candidates, manifest, prepare
+from harness.progress import Stages
+from harness.records import Arm, Candidates, Manifest, ScoredDoc
+from harness.runs import RunDirectory, slug
+from harness.scoring.injected import AttackScores, attack
+from harness.scoring.sweep import Map, sweep
+
+
+@dataclass(frozen=True)
+class Stress:
+    """What ``harness stress`` wrote, as data frames with the files' own columns, and where."""
+
+    path: Path
+    summary: pd.DataFrame
+    per_query: pd.DataFrame
+    tests: pd.DataFrame
+    manifest: Manifest
+
+
+def stress(
+    *,
+    device: str = "auto",
+    engine: str = "local",
+    output: str | Path = "runs",
+    resume: bool = False,
+    progress: bool = False,
+    **question: Any,
+) -> Stress:
+    """Inject patches into non-relevant candidates at every count; write a run directory and return its tables.
+
+    question: the options of ``harness stress`` (see ``harness.config.StressConfig``). Raises HarnessError.
+    """
+    config = resolve(StressConfig, **question)
+    config = dataclasses.replace(config, counts=tuple(sorted({0, *config.counts})))  # losses are against no injection
+    work, stages = ENGINES[engine](), Stages(progress)
+    inputs = prepare(config, device, stages)
+    found = find_candidates(config, inputs, stages)
+    run = directory(config, inputs, output)
+    if run.finished and resume:
+        return read_stress(run)
+    run.restart()
+    run.write_config(config.command, config.plain())
+    gold, others, added = split_gold(found, inputs)
+    if added:
+        inputs.notes.append(f"{added:,} relevant documents outside the candidates were added for this experiment")
+    per_query = pd.concat(score(config, inputs, gold, others, run, work, stages), ignore_index=True)
+    summary = degradation.summarise_stress(per_query, np.random.default_rng(config.seed))
+    tests = degradation.compare_losses(per_query, list(config.pool))
+    run.write_table("per_query.parquet", per_query)
+    run.write_table("summary.csv", summary)
+    run.write_table("tests.csv", tests)
+    done = manifest(config, inputs, stages, engine, candidates=about(config, inputs, found))
+    run.write_manifest(done)
+    return Stress(run.path, summary, per_query, tests, done)
+
+
+def read_stress(run: RunDirectory) -> Stress:
+    """A finished stress run, from disk."""
+    summary, per_query, tests = map(run.read_table, ("summary.csv", "per_query.parquet", "tests.csv"))
+    return Stress(run.path, summary, per_query, tests, run.read_manifest())
+
+
+def split_gold(found: Candidates, inputs: Inputs) -> tuple[Candidates, Candidates, int]:
+    """Every relevant document as one set of candidates, the others among the candidates as another.
+
+    The third value counts the relevant documents that were no candidates.
+    """
+    document_rows = {name: row for row, name in enumerate(inputs.documents.ids)}
+    relevant: dict[str, list[int]] = {name: [] for name in found.query_ids}
+    for qrel in inputs.dataset.qrels:
+        if qrel.relevance > 0:
+            relevant[qrel.query_id].append(document_rows[qrel.doc_id])
+    wanted = [relevant[name] for name in found.query_ids]
+    rows = np.full((len(wanted), max(map(len, wanted))), -1, np.int64)
+    for query, mine in enumerate(wanted):
+        rows[query, : len(mine)] = mine
+    is_gold = np.stack([np.isin(candidates, mine) for candidates, mine in zip(found.rows, wanted, strict=True)])
+    others = dataclasses.replace(found, rows=np.where(is_gold, -1, found.rows))
+    return dataclasses.replace(found, rows=rows), others, sum(map(len, wanted)) - int(is_gold.sum())
+
+
+def score(
+    config: StressConfig, inputs: Inputs, gold: Candidates, others: Candidates, run: RunDirectory, engine: Map,
+    stages: Stages,
+) -> Iterator[pd.DataFrame]:  # fmt: skip
+    """Rankings of every cell, written; per-query values of every cell, yielded."""
+    made = [AGGREGATORS.make(pool) for pool in config.pool]
+    longest = [int(inputs.documents.counts.max())]
+    with stages("score relevant", len(np.unique(gold.rows[gold.rows >= 0])), "documents") as advance:
+        whole = Arm("truncate", None, None, config.seed)
+        clean = sweep(inputs.documents, inputs.queries, gold, whole, longest, made, engine, advance).values[:, 0]
+    for kind in config.inject:
+        injection = Injection(kind, config.counts, config.cosine, config.tokens, config.seed)
+        with stages(f"inject {kind}", len(np.unique(others.rows[others.rows >= 0])), "documents") as advance:
+            scores = attack(inputs.documents, inputs.queries, others, injection, made, engine, advance)
+        with stages("measure"):
+            yield from measure(config, inputs, gold, clean, kind, scores, run)
+
+
+def measure(
+    config: StressConfig, inputs: Inputs, gold: Candidates, clean: np.ndarray, kind: str, scores: AttackScores,
+    run: RunDirectory,
+) -> Iterator[pd.DataFrame]:  # fmt: skip
+    """Measures and the hijack rate by query, of every pool and count of one kind of injection."""
+    for (a, pool), (k, count) in itertools.product(enumerate(config.pool), enumerate(config.counts)):
+        ranking = list(ranked([(gold, clean[a]), (scores.candidates, scores.values[a, k])], config.depth))
+        run.write_ranking(run.path / "rankings" / kind / pool / f"K{count}.trec.gz", ranking)
+        table = metrics.per_query(config.measures, inputs.dataset.qrels, ranking)
+        hijacked = pd.DataFrame({"measure": degradation.HIJACK, "query_id": gold.query_ids,
+                                 "value": mean_of_real(scores.hijacked[a, k])})  # fmt: skip
+        table = pd.concat([table, hijacked], ignore_index=True)
+        names = [slug(config.dataset), slug(config.checkpoint), kind, count, pool]
+        for at, (column, value) in enumerate(zip(degradation.STRESS_KEYS[:5], names, strict=True)):
+            table.insert(at, column, value)
+        yield table
+
+
+def mean_of_real(values: np.ndarray) -> np.ndarray:
+    """Mean over the last axis of what is not NaN; NaN where all is: (Q, C) → (Q)."""
+    real = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(real, values, 0.0).sum(-1, dtype=np.float64) / real.sum(-1)
+
+
+def ranked(parts: Sequence[tuple[Candidates, np.ndarray]], depth: int) -> Iterator[ScoredDoc]:
+    """One ranking of several sets of candidates, best first, ``depth`` documents a query; ties in corpus order."""
+    rows = np.concatenate([candidates.rows for candidates, _ in parts], axis=1)
+    scores = np.concatenate([values for _, values in parts], axis=1)
+    ids = parts[0][0].document_ids
+    for query_id, mine, values in zip(parts[0][0].query_ids, rows, scores, strict=True):
+        for slot in np.lexsort((mine, -values))[: min(depth, int((mine >= 0).sum()))]:
+            yield ScoredDoc(query_id, ids[mine[slot]], float(values[slot]))
