@@ -35,43 +35,62 @@ def interruptible() -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
+def ask(kind: str, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Split a command's options into the question, over what a config file says, and how it is to be answered."""
+    from harness import config
+
+    given = {key: value for key, value in options.items() if value is not None}
+    file = given.pop("config", None)
+    how: dict[str, Any] = {
+        key: given.pop(key) for key in ("device", "engine", "output", "resume", "explain") if key in given
+    }
+    return (config.read_config(getattr(config, kind), file) if file else {}) | given, how
+
+
+Dataset = Annotated[str | None, option("A name from `harness list datasets`, or a BEIR folder. [stdlib]")]
+Split = Annotated[str | None, option("Judged split. [the dataset's first]")]
+Checkpoint = Annotated[str | None, option("minilm, a local folder, or a hub id. [minilm]")]
+Pool = Annotated[str | None, option("Aggregators, e.g. maxsim,topk:4,softmax:0.1; the first is the baseline. [maxsim]")]
+Lengths = Annotated[str | None, option("Patches a document is cut or grown to. [32,64,128,256]")]
+Candidates = Annotated[str | None, option("First stage: faiss, pooled, bm25, exact (all documents). [faiss]")]
+Index = Annotated[str | None, option("FAISS factory string. [auto: by corpus size]")]
+Depth = Annotated[int | None, option("Documents reranked and kept, a query. [100]")]
+Measures = Annotated[str | None, option("ir_measures names. [nDCG@10,R@1,R@10]")]
+Limit = Annotated[int | None, option("Only the first queries.")]
+Seed = Annotated[int | None, option("Of everything random. [0]")]
+Dtype = Annotated[str | None, option("Of the encoder: float32, or bfloat16, faster where the CPU has it. [float32]")]
+Device = Annotated[str, option("auto, cpu or cuda. [auto]")]
+Engine = Annotated[str, option("Where scoring runs. [local]")]
+Output = Annotated[Path, option("Folder of runs. [runs]")]
+Resume = Annotated[bool, option("Show a finished run again, or finish one.")]
+Config = Annotated[Path | None, option("Options from a YAML file, such as a run's config.yaml; the line wins.")]
+
+
 @app.command("eval")
 def eval_(
-    dataset: Annotated[str | None, option("A name from `harness list datasets`, or a BEIR folder. [stdlib]")] = None,
-    split: Annotated[str | None, option("Judged split. [the dataset's first]")] = None,
-    checkpoint: Annotated[str | None, option("minilm, a local folder, or a hub id. [minilm]")] = None,
-    pool: Annotated[
-        str | None, option("Aggregators, e.g. maxsim,topk:4,softmax:0.1; the first is the baseline. [maxsim]")
-    ] = None,
-    lengths: Annotated[str | None, option("Patches a document is cut or grown to. [32,64,128,256]")] = None,
+    dataset: Dataset = None,
+    split: Split = None,
+    checkpoint: Checkpoint = None,
+    pool: Pool = None,
+    lengths: Lengths = None,
     arms: Annotated[str | None, option("truncate, pad, equalize. [truncate,pad]")] = None,
     evidence: Annotated[int | None, option("Own patches the pad arm keeps. [the shortest length]")] = None,
     fill: Annotated[str | None, option("What filler is: distractor, gaussian, repeat, zero. [distractor]")] = None,
-    candidates: Annotated[
-        str | None, option("First stage: faiss, pooled, bm25, exact (all documents). [faiss]")
-    ] = None,
-    index: Annotated[str | None, option("FAISS factory string. [auto: by corpus size]")] = None,
-    depth: Annotated[int | None, option("Documents reranked and kept, a query. [100]")] = None,
-    measures: Annotated[str | None, option("ir_measures names. [nDCG@10,R@1,R@10]")] = None,
-    limit: Annotated[int | None, option("Only the first queries.")] = None,
-    seed: Annotated[int | None, option("Of filler and bootstrap. [0]")] = None,
-    dtype: Annotated[
-        str | None, option("Of the encoder: float32, or bfloat16 (faster where the CPU has it). [float32]")
-    ] = None,
-    device: Annotated[str, option("auto, cpu or cuda. [auto]")] = "auto",
-    engine: Annotated[str, option("Where scoring runs. [local]")] = "local",
-    output: Annotated[Path, option("Folder of runs. [runs]")] = Path("runs"),
-    resume: Annotated[bool, option("Show a finished run again, or finish one.")] = False,
-    config: Annotated[
-        Path | None, option("Options from a YAML file, such as a run's config.yaml; the line wins.")
-    ] = None,
+    candidates: Candidates = None,
+    index: Index = None,
+    depth: Depth = None,
+    measures: Measures = None,
+    limit: Limit = None,
+    seed: Seed = None,
+    dtype: Dtype = None,
+    device: Device = "auto",
+    engine: Engine = "local",
+    output: Output = Path("runs"),
+    resume: Resume = False,
+    config: Config = None,
 ) -> None:
     """Sweep document lengths: nDCG and recall against length, per pool, with intervals and paired tests."""
-    given = {key: value for key, value in locals().items() if value is not None}
-    how = {key: given.pop(key) for key in ("device", "engine", "output", "resume")}
-    from harness.config import EvalConfig, read_config
-
-    question = (read_config(EvalConfig, given.pop("config")) if config else {}) | given
+    question, how = ask("EvalConfig", locals())
     from rich.console import Console
 
     from harness import pipeline
@@ -80,6 +99,72 @@ def eval_(
     with interruptible():
         done = pipeline.evaluate(progress=True, **how, **question)
     tables.show(done.summary, done.tests, done.manifest, str(done.path), Console())
+
+
+@app.command()
+def stress(
+    dataset: Dataset = None,
+    split: Split = None,
+    checkpoint: Checkpoint = None,
+    pool: Pool = None,
+    inject: Annotated[str | None, option("hard, spike, gaussian. [all three]")] = None,
+    counts: Annotated[str | None, option("Injected patches a document. [0,25,50,100,200,400]")] = None,
+    cosine: Annotated[float | None, option("Of a hard patch to the token it is aimed at. [0.6]")] = None,
+    tokens: Annotated[int | None, option("Query tokens a spike mixes. [4]")] = None,
+    candidates: Candidates = None,
+    index: Index = None,
+    depth: Depth = None,
+    measures: Measures = None,
+    limit: Limit = None,
+    seed: Seed = None,
+    dtype: Dtype = None,
+    explain: Annotated[str | None, option("A query's id: write its winning patches, before and after.")] = None,
+    device: Device = "auto",
+    engine: Engine = "local",
+    output: Output = Path("runs"),
+    resume: Resume = False,
+    config: Config = None,
+) -> None:
+    """Inject patches into candidates that are not relevant: what each pool keeps, and how much it is hijacked."""
+    question, how = ask("StressConfig", locals())
+    from rich.console import Console
+
+    from harness import pipeline
+    from harness.reports import stress as report
+
+    with interruptible():
+        done = pipeline.stress(progress=True, **how, **question)
+    report.show(done.summary, done.tests, done.manifest, str(done.path), Console())
+    if done.explained is not None:
+        report.show_explained(done.explained, f"{done.path}/explain-*.svg", Console())
+
+
+@app.command()
+def gradients(
+    dataset: Dataset = None,
+    split: Split = None,
+    checkpoint: Checkpoint = None,
+    pool: Pool = None,
+    lengths: Annotated[str | None, option("Patches a document is cut to. [64,128,256,512]")] = None,
+    pairs: Annotated[int | None, option("Pairs of a query and a relevant document. [160]")] = None,
+    limit: Limit = None,
+    seed: Seed = None,
+    dtype: Dtype = None,
+    device: Device = "auto",
+    output: Output = Path("runs"),
+    resume: Resume = False,
+    config: Config = None,
+) -> None:
+    """How concentrated the gradient of a score is on a relevant document's patches, with paired tests."""
+    question, how = ask("GradientsConfig", locals())
+    from rich.console import Console
+
+    from harness import pipeline
+    from harness.reports import gradients as report
+
+    with interruptible():
+        done = pipeline.gradients(progress=True, **how, **question)
+    report.show(done.summary, done.tests, done.manifest, str(done.path), Console())
 
 
 @app.command("list")

@@ -21,7 +21,8 @@ class Encoder(Protocol):
     """Texts in, one vector a patch out.
 
     fingerprint: names weights and tokenizer; recipe(role): all else that decides the vectors, as plain values;
-    encode(texts, role): batches of (index, float16 (p, d)) in any order, every index once.
+    encode(texts, role): batches of (index, float16 (p, d)) in any order, every index once; tokens(text, role): what each
+    of a text's patches stands for.
     """
 
     fingerprint: str
@@ -29,6 +30,8 @@ class Encoder(Protocol):
     def recipe(self, role: str) -> dict[str, Any]: ...
 
     def encode(self, texts: Sequence[str], role: str) -> Iterator[list[tuple[int, np.ndarray]]]: ...
+
+    def tokens(self, text: str, role: str) -> list[str]: ...
 
 
 class Family(Encoder, Protocol):

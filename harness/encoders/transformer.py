@@ -77,6 +77,11 @@ class Transformer:
                 vectors = torch.nn.functional.normalize(hidden, dim=-1).half().cpu().numpy()  # (b, t, d)
             yield [(at, vectors[row, : len(tokens[at])]) for row, at in enumerate(batch)]
 
+    def tokens(self, text: str, role: str) -> list[str]:
+        """The token each vector of a text belongs to."""
+        tokenizer, _ = self.loaded
+        return tokenizer.convert_ids_to_tokens(tokenizer(text, truncation=True, max_length=self.limit)["input_ids"])
+
 
 def _batches(order: list[int], lengths: list[int]) -> Iterator[list[int]]:
     """Consecutive items, longest first, so that rows × the longest row stay within the token budget."""

@@ -15,7 +15,7 @@ from harness.records import Manifest
 
 def show(summary: pd.DataFrame, tests: pd.DataFrame, manifest: Manifest, path: str, console: Console) -> None:
     """Print an eval run: what was asked, the candidate ceiling, a table an arm and measure, and where the files are."""
-    for line in head(summary, manifest):
+    for line in [*opening(summary, manifest), *reading(manifest)]:
         console.print(line, highlight=False)
     for arm in manifest.config["arms"]:
         console.print(f"\n[bold]Arm {arm}[/]: {ARMS[arm]}{about_fill(arm, manifest)}.", highlight=False)
@@ -24,23 +24,29 @@ def show(summary: pd.DataFrame, tests: pd.DataFrame, manifest: Manifest, path: s
     console.print(f"\nFiles: {path}", soft_wrap=True, highlight=False)
 
 
-def head(summary: pd.DataFrame, manifest: Manifest) -> list[str]:
-    """The lines above the tables: the run, how to read a cell, and what the candidates allow."""
+def opening(summary: pd.DataFrame, manifest: Manifest) -> list[str]:
+    """The lines any run opens with: the question, what the candidates allow, and its notes."""
     config, found = manifest.config, manifest.candidates
-    queries = int(summary["n_queries"].iloc[0])
-    ceiling = f"Candidates: {found['source']}, {found['depth']:,} a query, recall {found['recall']:.3f}"
-    if found["recall"] < 1:
-        ceiling += ": the share of the relevant documents that reranking can reach"
-    first = config["pool"][0]
+    queries = f", {int(summary['n_queries'].iloc[0]):,} queries" if "n_queries" in summary else ""
+    lines = [
+        f"\n[bold]{escape(config['dataset'])}[/], split {escape(config['split'])}{queries},"
+        f" checkpoint {escape(config['checkpoint'])}"
+    ]
+    if found:
+        ceiling = f"Candidates: {found['source']}, {found['depth']:,} a query, recall {found['recall']:.3f}"
+        reach = ": the share of the relevant documents that reranking can reach" if found["recall"] < 1 else ""
+        lines.append(f"{ceiling}{reach}.")
+    return lines + [f"Note: {escape(note)}." for note in manifest.notes]
+
+
+def reading(manifest: Manifest) -> list[str]:
+    """How to read a table of this module."""
     return [
-        f"\n[bold]{escape(config['dataset'])}[/], split {escape(config['split'])}, {queries:,} queries,"
-        f" checkpoint {escape(config['checkpoint'])}",
-        f"{ceiling}.",
-        *(f"Note: {escape(note)}." for note in manifest.notes),
         "",
         "A row is a pool, a column a document length L in patches. A cell is the mean over queries, then what is left"
         " of the value at the shortest length; below it the 95 % bootstrap interval. The slope is the change for each"
-        f" doubling of L. † marks a difference from {first} (paired t-test, Holm-corrected p < 0.05).",
+        f" doubling of L. † marks a difference from {manifest.config['pool'][0]} (paired t-test, Holm-corrected"
+        " p < 0.05).",
     ]
 
 

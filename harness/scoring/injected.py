@@ -65,8 +65,7 @@ def attack(
 ) -> AttackScores:
     """Score every candidate, whole, with 0 … K patches injected. Candidates should hold no relevant document."""
     tokens = np.ascontiguousarray(queries.vectors[:], np.float32)
-    norm = float(np.linalg.norm(np.asarray(vectors.vectors[: 1 << 12], np.float32), axis=1).mean())
-    shared = _Attack(injection, vectors, queries, tokens, _banks(injection, queries, tokens, norm))
+    shared = _Attack(injection, vectors, queries, tokens, _banks(injection, queries, tokens, corpus_norm(vectors)))
     shape = (len(aggregators), len(injection.counts), *candidates.rows.shape)
     values, hijacked = (np.full(shape, np.nan, np.float32) for _ in range(2))
     with threadpool_limits(1, user_api="blas"):
@@ -79,6 +78,11 @@ def attack(
                 advance(len(run.rows))
     hijacked /= np.diff(queries.offsets)[:, None]  # sums over tokens become means
     return AttackScores([str(one) for one in aggregators], injection.counts, candidates, values, hijacked)
+
+
+def corpus_norm(vectors: MultiVectors) -> float:
+    """Mean norm of the corpus's first patches: what injected patches are given too. 1 for normalising encoders."""
+    return float(np.linalg.norm(np.asarray(vectors.vectors[: 1 << 12], np.float32), axis=1).mean())
 
 
 def _banks(injection: Injection, queries: MultiVectors, tokens: np.ndarray, norm: float) -> np.ndarray:

@@ -17,9 +17,12 @@ from harness.aggregators import AGGREGATORS
 from harness.config import StressConfig, resolve
 from harness.engines import ENGINES
 from harness.injection import Injection
+from harness.pipeline.explain import check
+from harness.pipeline.explain import explain as explain_query
 from harness.pipeline.inputs import Inputs, about, directory, find_candidates, manifest, prepare
 from harness.progress import Stages
 from harness.records import Arm, Candidates, Manifest, ScoredDoc
+from harness.reports import charts
 from harness.runs import RunDirectory, slug
 from harness.scoring.injected import AttackScores, attack
 from harness.scoring.sweep import Map, sweep
@@ -34,6 +37,7 @@ class Stress:
     per_query: pd.DataFrame
     tests: pd.DataFrame
     manifest: Manifest
+    explained: pd.DataFrame | None = None
 
 
 def stress(
@@ -43,23 +47,27 @@ def stress(
     output: str | Path = "runs",
     resume: bool = False,
     progress: bool = False,
+    explain: str | None = None,
     **question: Any,
 ) -> Stress:
     """Inject patches into non-relevant candidates at every count; write a run directory and return its tables.
 
-    question: the options of ``harness stress`` (see ``harness.config.StressConfig``). Raises HarnessError.
+    question: the options of ``harness stress`` (see ``harness.config.StressConfig``); explain: a query's id, whose
+    token-level table and chart are written too. Raises HarnessError.
     """
     config = resolve(StressConfig, **question)
     config = dataclasses.replace(config, counts=tuple(sorted({0, *config.counts})))  # losses are against no injection
     work, stages = ENGINES[engine](), Stages(progress)
     inputs = prepare(config, device, stages)
+    check(explain, inputs)
     found = find_candidates(config, inputs, stages)
     run = directory(config, inputs, output)
+    gold, others, added = split_gold(found, inputs)
+    explained = write_explained(explain, config, inputs, others, run) if explain else None
     if run.finished and resume:
-        return read_stress(run)
+        return read_stress(run, explained)
     run.restart()
     run.write_config(config.command, config.plain())
-    gold, others, added = split_gold(found, inputs)
     if added:
         inputs.notes.append(f"{added:,} relevant documents outside the candidates were added for this experiment")
     per_query = pd.concat(score(config, inputs, gold, others, run, work, stages), ignore_index=True)
@@ -70,13 +78,23 @@ def stress(
     run.write_table("tests.csv", tests)
     done = manifest(config, inputs, stages, engine, candidates=about(config, inputs, found))
     run.write_manifest(done)
-    return Stress(run.path, summary, per_query, tests, done)
+    return Stress(run.path, summary, per_query, tests, done, explained)
 
 
-def read_stress(run: RunDirectory) -> Stress:
+def write_explained(
+    query_id: str, config: StressConfig, inputs: Inputs, others: Candidates, run: RunDirectory
+) -> pd.DataFrame:
+    """``explain-QUERY.csv`` and, drawn from it, ``explain-QUERY.svg``."""
+    table = explain_query(query_id, config, inputs, others)
+    run.write_table(f"explain-{slug(query_id)}.csv", table)
+    charts.save(charts.alignment(table), run.path / f"explain-{slug(query_id)}.svg")
+    return table
+
+
+def read_stress(run: RunDirectory, explained: pd.DataFrame | None = None) -> Stress:
     """A finished stress run, from disk."""
     summary, per_query, tests = map(run.read_table, ("summary.csv", "per_query.parquet", "tests.csv"))
-    return Stress(run.path, summary, per_query, tests, run.read_manifest())
+    return Stress(run.path, summary, per_query, tests, run.read_manifest(), explained)
 
 
 def split_gold(found: Candidates, inputs: Inputs) -> tuple[Candidates, Candidates, int]:
