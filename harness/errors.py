@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+SHOWN = 30  # known names listed in an error
+
 
 class HarnessError(Exception):
     """One or more mistakes a user can mend; each is one line that names what was given and the next step."""
@@ -59,7 +61,8 @@ def unknown(noun: str, given: str, known: Iterable[str]) -> str:
     by_case = {name.lower(): name for name in known}
     near = difflib.get_close_matches(given.lower(), by_case, n=1, cutoff=0.5)
     hint = f"; did you mean {by_case[near[0]]!r}?" if near else ""
-    return f"unknown {noun} {given!r}{hint} (known: {', '.join(known) or 'none'})"
+    listed = ", ".join(known[:SHOWN]) + (f" and {len(known) - SHOWN:,} more" if len(known) > SHOWN else "")
+    return f"unknown {noun} {given!r}{hint} (known: {listed or 'none'})"
 
 
 def examples(items: Iterable[object], most: int = 3) -> str:

@@ -102,4 +102,19 @@ def compiled(agg):
                 close(scores.values[0, at, q, d].astype(np.float64), agg(x[:, :length]).sum(), tolerance)
 
 
-LAWS = [split, order, mask, one_patch, gradient, first_tie, spec, compiled]
+def share(agg):
+    """The injected share is a share, 0 for patches far below, nearly all for patches far above, and counts ties as own.
+
+    An operator without the notion of a share says None.
+    """
+    own, low, high = sims(5, 12), sims(5, 7) - 1e4, sims(5, 7) + 1e4
+    states = [agg.reduce(x) for x in (own, low, high, own)]
+    below, above, tied = (agg.share(states[0], other) for other in states[1:])
+    if below is None:
+        return
+    assert ((below >= 0) & (below <= 1) & (above >= 0) & (above <= 1)).all()
+    assert (above >= below - 1e-12).all()
+    assert (tied <= 0.5 + 1e-12).all()
+
+
+LAWS = [split, order, mask, one_patch, gradient, first_tie, spec, compiled, share]

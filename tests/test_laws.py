@@ -57,6 +57,26 @@ def test_operator_is_its_formula_on_any_stream(spec, x, cuts):
     assert streamed(agg, tensor, cuts).item() == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    "spec, own, other, expected",
+    [
+        ("maxsim", [0.5, 0.1], [0.4, 0.6], 1.0),
+        ("maxsim", [0.5, 0.1], [0.5], 0.0),
+        ("topk:2", [0.5, 0.1], [0.3], 0.5),
+        ("topk:2", [0.5, 0.1], [0.5, 0.5], 0.5),
+        ("topk:4", [0.5, 0.1], [0.3], 1 / 3),
+        ("mean", [0.5, 0.1], [0.3], 1 / 3),
+        ("softmax:1.0", [0.0], [math.log(3.0)], 0.75),
+        ("logsumexp:1.0", [0.0], [math.log(3.0)], 0.75),
+        ("logmeanexp:1.0", [0.0], [math.log(3.0)], 0.75),
+    ],
+)
+def test_the_share_of_a_selection_that_others_hold(spec, own, other, expected):
+    agg = AGGREGATORS.make(spec)
+    states = [agg.reduce(torch.tensor([x], dtype=torch.float64)) for x in (own, other)]
+    assert agg.share(*states).item() == pytest.approx(expected)
+
+
 def test_every_built_in_operator_has_a_compiled_reduce():
     assert all(kernel_of(AGGREGATORS.make(name)) for name in AGGREGATORS)
 

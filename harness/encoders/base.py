@@ -21,8 +21,8 @@ class Encoder(Protocol):
     """Texts in, one vector a patch out.
 
     fingerprint: names weights and tokenizer; recipe(role): all else that decides the vectors, as plain values;
-    encode(texts, role): batches of (index, float16 (p, d)) in any order, every index once; tokens(text, role): what each
-    of a text's patches stands for.
+    encode(texts, role): batches of (index, float16 (p, d)) in any order, every index once; tokens(text, role): what
+    each patch of a text stands for.
     """
 
     fingerprint: str

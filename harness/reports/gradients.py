@@ -19,7 +19,7 @@ def show(summary: pd.DataFrame, tests: pd.DataFrame, manifest: Manifest, path: s
         console.print(line, highlight=False)
     console.print(
         f"\nNorms of the score's gradient on the patches of a relevant document, {pairs:,} (query, document) pairs."
-        " Gini is the study's [95 % bootstrap interval]; the standard Gini is larger by 1/patches. Effective patches are"
+        " Gini is the study's [95 % bootstrap interval]; the standard one is larger by 1/patches. Effective patches are"
         " exp of the entropy of the shares; zero is the share of patches without any gradient.",
         highlight=False,
     )

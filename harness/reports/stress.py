@@ -74,7 +74,7 @@ def retained(summary: pd.DataFrame, tests: pd.DataFrame, kind: str, measure: str
         for count in manifest.config["counts"]:
             row = rows.loc[(pool, count)]
             left = f" {row['retained']:.0%}{dagger((pool, count) in marked)}" if count else " "
-            low = f"{row['retained_low']:.0%}–{row['retained_high']:.0%} " if count else ""
+            low = f"{100 * row['retained_low']:.0f}–{row['retained_high']:.0%} " if count else ""
             cells.append(f"{row['value']:.3f}".removeprefix("0") + f"{left}\n{low}")
         table.add_row(escape(pool), *cells)
     return table

@@ -125,7 +125,10 @@ def attack_run(own, starts, patches, tokens, bounds, pairs, queries, banks, pick
                     seen = n + counts[k]
                     finishers[a](state, seen, scores, parameters[a])
                     emit(scores, bounds, queries[first:last], first, out[a, k])
-                    sharers[a](clean, n, state, seen, scores, parameters[a])
+                    if counts[k] == 0:  # nothing is injected, so nothing is held, whatever 1 − x/x rounds to
+                        scores[:] = np.float32(0.0)
+                    else:
+                        sharers[a](clean, n, state, seen, scores, parameters[a])
                     emit(scores, bounds, queries[first:last], first, held[a, k])
             first = last
 
