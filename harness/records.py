@@ -129,10 +129,11 @@ class SweepScores:
     def run(self, aggregator: str, length: int, depth: int | None = None) -> Iterator[ScoredDoc]:
         """One cell's ranking, best first, at most ``depth`` documents a query; ties keep corpus order."""
         cell = self.values[list(self.aggregators).index(aggregator), list(self.lengths).index(length)]
+        ids = self.candidates.document_ids
         for query_id, rows, scores in zip(self.candidates.query_ids, self.candidates.rows, cell, strict=True):
             order = np.lexsort((rows, -scores))[: min(depth or len(rows), int((rows >= 0).sum()))]
-            for slot in order:
-                yield ScoredDoc(query_id, self.candidates.document_ids[rows[slot]], float(scores[slot]))
+            for row, score in zip(rows[order].tolist(), scores[order].tolist(), strict=True):
+                yield ScoredDoc(query_id, ids[row], score)
 
 
 @dataclass

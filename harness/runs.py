@@ -59,7 +59,7 @@ class RunDirectory:
             rank = rank + 1 if query_id == last else 1
             last = query_id
             lines.append(f"{query_id} Q0 {doc_id} {rank} {score:.9g} {TAG}\n")
-        write_atomically(path, gzip.compress("".join(lines).encode(), compresslevel=4, mtime=0))
+        write_atomically(path, gzip.compress("".join(lines).encode(), compresslevel=1, mtime=0))
 
     def read_ranking(self, path: Path) -> Iterator[ScoredDoc]:
         with gzip.open(path, "rt", encoding="utf-8") as file:

@@ -16,7 +16,7 @@ from harness.config import EvalConfig, resolve
 from harness.engines import ENGINES
 from harness.pipeline.inputs import Inputs, about, directory, find_candidates, manifest, prepare
 from harness.progress import Stages
-from harness.records import Candidates, Manifest
+from harness.records import Arm, Candidates, Manifest, ScoredDoc
 from harness.runs import RunDirectory, slug
 from harness.scoring.sweep import Map, sweep
 
@@ -56,15 +56,16 @@ def evaluate(
     keep = resume or not run.finished
     run.restart()
     run.write_config(config.command, config.plain())
-    cells = list(score(config, inputs, found, run, work, keep, stages))
-    with stages("measure"):
-        per_query = measure(config, inputs, found, run)
+    tables = [measure(config, inputs, *cell) for cell in cells(config, inputs, found, run, work, keep, stages)]
+    with stages("compare"):
+        per_query = pd.concat(tables, ignore_index=True)
         summary = degradation.summarise(per_query, np.random.default_rng(config.seed))
         tests = degradation.compare(per_query, list(config.pool))
     run.write_table("per_query.parquet", per_query)
     run.write_table("summary.csv", summary)
     run.write_table("tests.csv", tests)
-    done = manifest(config, inputs, stages, engine, candidates=about(config, inputs, found), cells=cells)
+    counts = list(patch_counts(config, inputs, found))
+    done = manifest(config, inputs, stages, engine, candidates=about(config, inputs, found), cells=counts)
     run.write_manifest(done)
     return Evaluation(run.path, summary, per_query, tests, done)
 
@@ -75,48 +76,59 @@ def read_evaluation(run: RunDirectory) -> Evaluation:
     return Evaluation(run.path, summary, per_query, tests, run.read_manifest())
 
 
-def score(
+def cells(
     config: EvalConfig, inputs: Inputs, found: Candidates, run: RunDirectory, engine: Map, keep: bool, stages: Stages
-) -> Iterator[dict[str, Any]]:
-    """Write every cell's ranking that is not there yet; yield each cell with its real patch counts."""
+) -> Iterator[tuple[str, str, int | None, list[ScoredDoc]]]:
+    """(arm, pool, length, ranking) of every cell, the candidates' own last; a ranking that is not there yet is written.
+
+    keep: use rankings that an unfinished run left.
+    """
+    for name in config.arms:
+        paths = {(pool, length): run.ranking(name, pool, length) for pool in config.pool for length in config.lengths}
+        missing = [pool for pool in config.pool
+                   if not keep or not all(paths[pool, length].exists() for length in config.lengths)]  # fmt: skip
+        if missing:
+            wanted = len(np.unique(found.rows[found.rows >= 0]))
+            made = [AGGREGATORS.make(pool) for pool in missing]
+            with stages(f"score {name}", wanted, "documents") as advance:
+                arm = arm_of(config, name)
+                scores = sweep(inputs.documents, inputs.queries, found, arm, config.lengths, made, engine, advance)
+        with stages("rank and measure", len(paths), "cells") as advance:
+            for (pool, length), path in paths.items():
+                if pool in missing:
+                    ranking = list(scores.run(pool, length, config.depth))
+                    run.write_ranking(path, ranking)
+                else:
+                    ranking = list(run.read_ranking(path))
+                yield name, pool, length, ranking
+                advance()
     if found.ranked:
-        run.write_ranking(run.ranking("candidates", config.candidates, None), found.run())
+        ranking = list(found.run())
+        run.write_ranking(run.ranking("candidates", config.candidates, None), ranking)
+        yield "candidates", config.candidates, None, ranking
+
+
+def arm_of(config: EvalConfig, name: str) -> Arm:
+    return lengths.make_arm(name, config.lengths, config.evidence, config.fill, config.seed)
+
+
+def patch_counts(config: EvalConfig, inputs: Inputs, found: Candidates) -> Iterator[dict[str, Any]]:
+    """The real patch counts of every arm and length over the documents that were scored, for the manifest."""
     scored = np.unique(found.rows[found.rows >= 0])
     for name in config.arms:
-        arm = lengths.make_arm(name, config.lengths, config.evidence, config.fill, config.seed)
-        missing = [
-            pool
-            for pool in config.pool
-            if not keep or not all(run.ranking(name, pool, length).exists() for length in config.lengths)
-        ]
-        if missing:
-            made = [AGGREGATORS.make(pool) for pool in missing]
-            with stages(f"score {name}", len(scored), "documents") as advance:
-                scores = sweep(inputs.documents, inputs.queries, found, arm, config.lengths, made, engine, advance)
-            with stages("write rankings"):
-                for pool in missing:
-                    for length in config.lengths:
-                        run.write_ranking(run.ranking(name, pool, length), scores.run(pool, length, config.depth))
-        patches = lengths.streams(inputs.documents, arm, config.lengths).summary(scored)
-        for length, counted in zip(config.lengths, patches, strict=True):
-            yield {"arm": name, "evidence": arm.evidence, "fill": arm.fill, "length": length, **counted}
+        arm = arm_of(config, name)
+        counted = lengths.streams(inputs.documents, arm, config.lengths).summary(scored)
+        for length, patches in zip(config.lengths, counted, strict=True):
+            yield {"arm": name, "evidence": arm.evidence, "fill": arm.fill, "length": length, **patches}
 
 
-def measure(config: EvalConfig, inputs: Inputs, found: Candidates, run: RunDirectory) -> pd.DataFrame:
-    """Per-query values of every cell and of the candidates' own ranking, from the rankings on disk."""
-    cells: list[tuple[str, str, int | None]] = [
-        (arm, pool, length) for arm in config.arms for pool in config.pool for length in config.lengths
-    ]
-    if found.ranked:
-        cells.append(("candidates", config.candidates, None))
-    tables = []
-    for arm, pool, length in cells:
-        ranking = run.read_ranking(run.ranking(arm, pool, length))
-        table = metrics.per_query(config.measures, inputs.dataset.qrels, ranking)
-        table.insert(0, "dataset", slug(config.dataset))
-        table.insert(1, "checkpoint", slug(config.checkpoint))
-        table.insert(2, "arm", arm)
-        table.insert(3, "pool", pool)
-        table.insert(4, "length", pd.array([length] * len(table), dtype="Int64"))
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)
+def measure(
+    config: EvalConfig, inputs: Inputs, arm: str, pool: str, length: int | None, ranking: list[ScoredDoc]
+) -> pd.DataFrame:
+    """Per-query values of one cell, under the keys of the run's tables."""
+    table = metrics.per_query(config.measures, inputs.dataset.qrels, ranking)
+    keys = [slug(config.dataset), slug(config.checkpoint), arm, pool]
+    for at, (column, key) in enumerate(zip(["dataset", "checkpoint", "arm", "pool"], keys, strict=True)):
+        table.insert(at, column, key)
+    table.insert(4, "length", pd.array([length] * len(table), dtype="Int64"))
+    return table

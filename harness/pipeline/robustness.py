@@ -22,7 +22,6 @@ from harness.pipeline.explain import explain as explain_query
 from harness.pipeline.inputs import Inputs, about, directory, find_candidates, manifest, prepare
 from harness.progress import Stages
 from harness.records import Arm, Candidates, Manifest, ScoredDoc
-from harness.reports import charts
 from harness.runs import RunDirectory, slug
 from harness.scoring.injected import AttackScores, attack
 from harness.scoring.sweep import Map, sweep
@@ -85,6 +84,8 @@ def write_explained(
     query_id: str, config: StressConfig, inputs: Inputs, others: Candidates, run: RunDirectory
 ) -> pd.DataFrame:
     """``explain-QUERY.csv`` and, drawn from it, ``explain-QUERY.svg``."""
+    from harness.reports import charts  # altair takes a second to import
+
     table = explain_query(query_id, config, inputs, others)
     run.write_table(f"explain-{slug(query_id)}.csv", table)
     charts.save(charts.alignment(table), run.path / f"explain-{slug(query_id)}.svg")
