@@ -32,7 +32,7 @@ class Local:
         try:
             for run in runs:
                 waiting.append((run, pool.submit(score, run)))
-                if len(waiting) > 3 * self.threads:
+                if len(waiting) > self.threads:
                     done, future = waiting.popleft()
                     yield done, future.result()
             while waiting:

@@ -9,6 +9,7 @@ from harness.scoring.kernels.base import FINISH, OPTIONS, SHARE, START, UPDATE, 
 
 LANES = 512  # query tokens multiplied at once; a block of 256 patches is then half a megabyte, inside a core's cache
 PLAIN = 1_000_001  # products below 10^6 take another path in OpenBLAS, which rounds differently; blocks are grown to it
+MOST = 8192  # lanes a block is grown to
 SLOTS = 8  # operators one pass takes; the pass is compiled once, for this many
 
 
@@ -90,6 +91,15 @@ def group(bounds, wanting, first):
     return last, used
 
 
+@nb.njit(inline="always", **OPTIONS)
+def widest(bounds, queries, d):
+    """The most lanes any block of a run can have."""
+    longest = 0
+    for query in queries:
+        longest = max(longest, bounds[query + 1] - bounds[query])
+    return max(LANES, longest, min(MOST, -(-PLAIN // (16 * d))))
+
+
 @nb.njit(cache=True, **OPTIONS)
 def score_run(own, starts, kept, filler, filler_bounds, counts, tokens, bounds, pairs, queries, starters, updaters,
               finishers, rows, parameters, out):  # fmt: skip
@@ -101,22 +111,24 @@ def score_run(own, starts, kept, filler, filler_bounds, counts, tokens, bounds, 
     out: float32 (A, L, N).
     """
     d = tokens.shape[1]
-    most = max(counts[:, -1].max(), 16)
-    block = np.empty((most, d), np.float32)
+    most, wide = max(counts[:, -1].max(), 16), widest(bounds, queries, d)
+    block, lane_space = np.empty((most, d), np.float32), np.empty(wide * d, np.float32)
+    sims_space, state_space = np.empty(most * wide, np.float32), np.empty(rows.max() * wide, np.float32)
+    score_space = np.empty(wide, np.float32)
     for i in range(starts.shape[0]):
         fill(own, starts[i], kept[i], filler[filler_bounds[i] : filler_bounds[i + 1]], block)
         patches = max(counts[i, -1], 16)
         first = pairs[i]
         while first < pairs[i + 1]:
             last, used = group(bounds, queries[: pairs[i + 1]], first)
-            width = max(used, min(8192, -(-PLAIN // (patches * d))))
-            lanes = np.empty((width, d), np.float32)
-            used = stack(tokens, bounds, queries[first:last], lanes)
-            sims = np.empty((patches, width), np.float32)
+            width = max(used, min(MOST, -(-PLAIN // (patches * d))))
+            lanes = lane_space[: width * d].reshape((width, d))
+            stack(tokens, bounds, queries[first:last], lanes)
+            sims = sims_space[: patches * width].reshape((patches, width))
             np.dot(block[:patches], lanes.T, sims)
-            scores = np.empty(width, np.float32)
+            scores = score_space[:width]
             for a in range(rows.shape[0]):
-                state = np.empty((rows[a], width), np.float32)
+                state = state_space[: rows[a] * width].reshape((rows[a], width))
                 starters[a](state, parameters[a])
                 seen = 0
                 for length in range(counts.shape[1]):

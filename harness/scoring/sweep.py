@@ -18,7 +18,7 @@ from harness.scoring.compiled import SLOTS, functions, score_run
 from harness.scoring.kernels import kernel_of
 from harness.store import stream
 
-RUN = 32  # documents a task: enough work to hide the call, little enough to balance threads and show progress
+RUN = 256  # documents a task: handing the kernels over costs milliseconds, so tasks are few; enough of them to balance cores
 
 Map = Callable[[Callable[["Run"], Any], Iterable["Run"]], Iterable[tuple["Run", Any]]]
 """An engine: scores every run by the function, and yields runs with what it gave, in any order."""
