@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from harness.pipeline import Evaluation, Gradients, Stress, evaluate, gradients, stress
+    from harness.pipeline import evaluate, gradients, stress
 
 __version__ = "0.1.0"
-__all__ = ["Evaluation", "Gradients", "Stress", "evaluate", "gradients", "stress"]
+__all__ = ["evaluate", "gradients", "stress"]
 
 
 def __getattr__(name: str):

@@ -5,6 +5,7 @@ Chosen once, on full-length documents, and the same for every cell of a sweep; c
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import os
@@ -14,13 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.errors import OptionError, first_line
+from harness.errors import DataError, OptionError, first_line
 from harness.files import digest, write_atomically
 from harness.progress import Stages
 from harness.records import Candidates, Dataset, MultiVectors
 from harness.registry import Registry
 from harness.store import stream
 
+FORMAT = 1  # raise it when a source or the building of an index changes: cached ones are then made again
 EXACT_BELOW = 200_000  # patches; a flat index answers in seconds up to here
 SMALL_BELOW = 4 << 30  # bytes of one-byte codes; larger corpora take product quantisation
 PER_TOKEN = 256  # patches asked for, a query token
@@ -49,11 +51,11 @@ def find(source: str, search: Search) -> Candidates:
     of_text = source == "bm25"
     names = [search.dataset.fingerprint] if of_text else [search.vectors.fingerprint, search.queries.fingerprint]
     spec = index_spec(search) if source == "faiss" else ""
-    path = search.root / "candidates" / f"{digest(source, spec, search.depth, PER_TOKEN, PROBES, *names)}.npy"
+    path = search.root / "candidates" / f"{digest(FORMAT, source, spec, search.depth, PER_TOKEN, PROBES, *names)}.npy"
     if source == "exact":
         rows = SOURCES[source](search)
-    elif all(names) and path.exists():
-        rows = np.load(path, allow_pickle=False)
+    elif all(names) and (kept := _load(path)) is not None:
+        rows = kept
     else:
         rows = SOURCES[source](search)
         if all(names):
@@ -63,10 +65,20 @@ def find(source: str, search: Search) -> Candidates:
     rows = _without_own(rows, search)
     if source != "exact":
         rows = rows[:, : search.depth]
+    if not (rows >= 0).any():
+        raise DataError(f"candidates {source}: not one query finds a document; use another source")
     name = f"faiss {spec}" if spec else source
     ids = [query.id for query in search.dataset.queries]
     recall = _recall(rows, search.dataset, search.vectors.ids)
     return Candidates(ids, search.vectors.ids, rows, name, recall, ranked=source != "exact")
+
+
+def _load(path: Path) -> np.ndarray | None:
+    """Cached candidates, or None if they are not there or damaged."""
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
 
 
 def _without_own(rows: np.ndarray, search: Search) -> np.ndarray:
@@ -199,10 +211,12 @@ def _index(search: Search):
 
     spec, vectors = index_spec(search), search.vectors
     folder = search.root / "indexes"
-    path = folder / f"{digest(spec, vectors.fingerprint)}.faiss"
+    path = folder / f"{digest(FORMAT, spec, vectors.fingerprint)}.faiss"
+    index = None
     if vectors.fingerprint and path.exists():
-        index = faiss.read_index(str(path))
-    else:
+        with contextlib.suppress(RuntimeError):  # a damaged file: the index is built again
+            index = faiss.read_index(str(path))
+    if index is None:
         try:
             index = faiss.index_factory(vectors.dim, spec, faiss.METRIC_INNER_PRODUCT)
         except RuntimeError:

@@ -31,7 +31,10 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        print("harness: interrupted; what is done is kept, and the same command goes on from it", file=sys.stderr)
+        print(
+            "harness: interrupted; what is cached or ranked is kept, and the same command goes on from it",
+            file=sys.stderr,
+        )
         raise typer.Exit(130) from None
 
 
@@ -188,6 +191,9 @@ def main() -> None:
         for problem in error.problems:
             print(f"harness: {problem}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:  # a full disk, a folder that went away
+        print(f"harness: {error}; what is done is kept, and the same command goes on from it", file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

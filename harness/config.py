@@ -78,6 +78,8 @@ class GradientsConfig(Question):
     pairs: int = 160
 
 
+LONGEST = 100_000  # patches of a document, own or injected
+
 Q = TypeVar("Q", bound=Question)
 
 
@@ -136,10 +138,16 @@ def _check_depth(found: dict[str, Any], problems: Problems) -> None:
 
 
 def _each(key: str, read: Callable[[str], Any]) -> Callable[[Any, Problems], tuple]:
-    """A reader of comma-separated text or a list, each part checked by itself; a repeated one is a mistake."""
+    """A reader of text with commas (not those inside parentheses) or a list; a part given twice is a mistake."""
 
     def reader(value: Any, problems: Problems) -> tuple:
-        parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
+        parts = (
+            re.split(r",(?![^()]*\))", value)
+            if isinstance(value, str)
+            else value
+            if isinstance(value, list | tuple)
+            else [value]
+        )
         found: list[Any] = []
         for part in map(str, parts):
             with problems:
@@ -156,15 +164,15 @@ def _each(key: str, read: Callable[[str], Any]) -> Callable[[Any, Problems], tup
     return reader
 
 
-def _whole(noun: str, least: int) -> Callable[[Any], int]:
+def _whole(noun: str, least: int, most: int = 10**9) -> Callable[[Any], int]:
     """A reader of a whole number, from text or from YAML."""
 
     def read(value: Any) -> int:
         text = str(value).strip()
         if not re.fullmatch(r"[-+]?[0-9]+", text):
             raise OptionError(f"{noun} {text[:40]!r} is not a whole number")
-        if len(text) > 9:
-            raise OptionError(f"{noun} {text[:12]}… is beyond anything this program can hold")
+        if len(text) > 12 or int(text) > most:
+            raise OptionError(f"{noun} {text[:12]} must be at most {most:,}")
         if int(text) < least:
             raise OptionError(f"{noun} {text} must be at least {least}")
         return int(text)
@@ -226,8 +234,8 @@ _READERS: dict[str, Callable[[Any, Problems], Any]] = {
     "split": _one(str),
     "checkpoint": _one(_checkpoint),
     "pool": _each("pool", _pool),
-    "lengths": _each("lengths", _whole("length", 1)),
-    "counts": _each("counts", _whole("count", 0)),
+    "lengths": _each("lengths", _whole("length", 1, LONGEST)),
+    "counts": _each("counts", _whole("count", 0, LONGEST)),
     "arms": _each("arms", _registered("arm", "lengths", "ARMS")),
     "inject": _each("inject", _registered("injection", "injection", "INJECTIONS")),
     "measures": _each("measures", _measure),

@@ -34,11 +34,9 @@ def summarise(per_query: pd.DataFrame, random: np.random.Generator) -> pd.DataFr
 
     per_query: ``dataset, checkpoint, arm, pool, length, measure, query_id, value``, every cell on the same queries.
     """
-    wide = per_query.pivot_table(
-        index=["dataset", "checkpoint", *CELL], columns="query_id", values="value", sort=False, dropna=False,
-        observed=True,
-    )  # fmt: skip
-    wide = wide.dropna(how="all")
+    keys = ["dataset", "checkpoint", *CELL]
+    order = pd.MultiIndex.from_frame(per_query[keys].drop_duplicates())
+    wide = per_query.pivot(index=keys, columns="query_id", values="value").loc[order]
     low, high = stats.bootstrap(wide.to_numpy(), random)
     table = pd.DataFrame({"value": wide.mean(axis=1), "ci_low": low, "ci_high": high}).reset_index()
     table["n_queries"] = wide.shape[1]

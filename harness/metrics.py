@@ -23,7 +23,7 @@ def parse(name: str) -> ir_measures.Measure:
         if family in ir_measures.measures.registry:
             raise OptionError(f"measure {name!r} lacks a whole-number cutoff; write it as {family}@10") from None
         raise OptionError(unknown("measure", name, COMMON)) from None
-    if "@" in name and not (cutoff(name) or 0) >= 1:
+    if "@" in name and not name.startswith("IPrec@") and not (cutoff(name) or 0) >= 1:
         raise OptionError(
             f"measure {name!r}: the cutoff must be a whole number from 1 on, as in {name.split('@')[0]}@10"
         )

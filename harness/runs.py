@@ -6,8 +6,9 @@ import gzip
 import io
 import json
 import re
+import shutil
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pandas as pd
 import yaml
 
 from harness.errors import DataError
-from harness.files import write_atomically
+from harness.files import digest, write_atomically
 from harness.records import Manifest, ScoredDoc
 
 TAG = "harness"
@@ -27,7 +28,23 @@ NUMBERS += ["hijack_rate", "mean_difference", "t", "p", "p_holm"]
 def slug(name: str) -> str:
     """A name as part of a folder's name: of a path its last part, of a hub id both parts."""
     last = Path(name).name if Path(name).is_dir() else name.replace("/", "--")
-    return re.sub(r"[^\w.+-]+", "-", last).strip("-.") or "unnamed"
+    plain = re.sub(r"[^\w.+-]+", "-", last).strip("-.") or "unnamed"
+    return plain if len(plain) <= 80 else f"{plain[:70]}-{digest(name)[:8]}"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command wrote, as data frames with the files' own columns, and where.
+
+    explained: of ``stress`` with a query to explain, its token-level table.
+    """
+
+    path: Path
+    summary: pd.DataFrame
+    per_query: pd.DataFrame
+    tests: pd.DataFrame
+    manifest: Manifest
+    explained: pd.DataFrame | None = None
 
 
 class RunDirectory:
@@ -40,11 +57,13 @@ class RunDirectory:
     def finished(self) -> bool:
         return (self.path / "manifest.json").exists()
 
-    def restart(self) -> None:
-        """Mark as unfinished before anything in it changes."""
+    def start(self, command: str, config: dict[str, Any], maker: str) -> None:
+        """Begin, or go on with, a run. maker: the versions at work; rankings that others left are thrown away."""
+        mark = self.path / ".started"
+        if self.finished or not mark.exists() or mark.read_text(encoding="utf-8") != maker:
+            shutil.rmtree(self.path / "rankings", ignore_errors=True)
         (self.path / "manifest.json").unlink(missing_ok=True)
-
-    def write_config(self, command: str, config: dict[str, Any]) -> None:
+        write_atomically(mark, maker.encode())
         text = yaml.safe_dump({"command": command, **config}, sort_keys=False, allow_unicode=True)
         write_atomically(self.path / "config.yaml", text.encode())
 
@@ -87,10 +106,24 @@ class RunDirectory:
         return pd.read_csv(path, dtype=dict.fromkeys(NAMES, "str") | {"length": lengths}, keep_default_na=False,
                            na_values=empty)  # fmt: skip
 
+    def finish(self, summary: pd.DataFrame, per_query: pd.DataFrame, tests: pd.DataFrame, manifest: Manifest) -> Result:
+        """Write the tables, then the manifest."""
+        self.write_table("per_query.parquet", per_query)
+        self.write_table("summary.csv", summary)
+        self.write_table("tests.csv", tests)
+        self.write_manifest(manifest)
+        return Result(self.path, summary, per_query, tests, manifest)
+
+    def result(self) -> Result:
+        """A finished run, from disk."""
+        summary, per_query, tests = map(self.read_table, ("summary.csv", "per_query.parquet", "tests.csv"))
+        return Result(self.path, summary, per_query, tests, self.read_manifest())
+
     def write_manifest(self, manifest: Manifest) -> None:
         """Written last: from here on the run is finished."""
         text = json.dumps(asdict(manifest), indent=1, ensure_ascii=False)
         write_atomically(self.path / "manifest.json", text.encode())
+        (self.path / ".started").unlink(missing_ok=True)
 
     def read_manifest(self) -> Manifest:
         return Manifest(**json.loads((self.path / "manifest.json").read_text(encoding="utf-8")))

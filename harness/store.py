@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from safetensors.numpy import save
 
-from harness.errors import DataError, examples
+from harness.errors import DataError, examples, first_line
 from harness.files import cache_folder, checksum, digest, write_atomically
 from harness.progress import Stages
 from harness.records import Document, MultiVectors, Query
@@ -43,9 +43,14 @@ class Shard:
         with path.open("rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)  # private: the file never changes
         size = int.from_bytes(self._map[:8], "little")
-        header = json.loads(self._map[8 : 8 + size])
-        self.vectors = self._tensor(header["vectors"], np.float16, 8 + size)
-        self.counts = self._tensor(header["counts"], np.int32, 8 + size)
+        try:
+            header = json.loads(self._map[8 : 8 + size])
+            self.vectors = self._tensor(header["vectors"], np.float16, 8 + size)
+            self.counts = self._tensor(header["counts"], np.int32, 8 + size)
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{path} is damaged ({first_line(error)}); remove its folder, and it is made again"
+            ) from None
 
     def _tensor(self, about: dict[str, Any], dtype: Any, data: int) -> np.ndarray:
         shape, start = about["shape"], data + about["data_offsets"][0]
@@ -101,7 +106,7 @@ def fetch(
 
     role: ``document`` or ``query``. Raises DataError naming items without a vector or with one that is not finite.
     """
-    key = digest(FORMAT, encoder.fingerprint, encoder.recipe(role), [(item.id, item.text) for item in items])
+    key = digest(FORMAT, SHARD, encoder.fingerprint, encoder.recipe(role), [(item.id, item.text) for item in items])
     folder, many = (root or cache_folder()) / "vectors" / key, {"query": "queries"}.get(role, f"{role}s")
     if not (folder / "manifest.json").exists():
         with stages(f"encode {many}", len(items), many) as advance:

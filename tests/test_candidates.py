@@ -9,7 +9,7 @@ import pytest
 
 from harness import candidates, corpora, metrics
 from harness.candidates import SOURCES, Search, find, index_spec
-from harness.errors import OptionError
+from harness.errors import DataError, OptionError
 from harness.progress import Stages
 from harness.records import Dataset, Document, Qrel, Query
 from tests.conftest import multivectors
@@ -205,9 +205,18 @@ def test_bm25_puts_the_rare_word_first_and_leaves_the_rest_empty(tmp_path):
     [(["a red fox", "old owls"], "??"), (["a red fox", "old owls"], "submarine"), (["the", "of and"], "foxes")],
     ids=["query without a word", "no word in common", "corpus of stop words"],
 )
-def test_bm25_finds_nothing_where_no_word_is_shared(tmp_path, documents, query):
+def test_bm25_that_finds_nothing_at_all_is_refused(tmp_path, documents, query):
     texts = {f"d{at}": text for at, text in enumerate(documents)}
-    assert (find("bm25", of_text(texts, {"q": query}, tmp_path)).rows == -1).all()
+    with pytest.raises(DataError, match="not one query finds a document"):
+        find("bm25", of_text(texts, {"q": query}, tmp_path))
+
+
+def test_damaged_candidates_and_indexes_are_made_again(tmp_path):
+    question = search(named(DOCUMENTS, "documents"), named(QUERIES, "queries"), tmp_path)
+    rows = find("faiss", question).rows
+    for path in [*tmp_path.rglob("*.npy"), *tmp_path.rglob("*.faiss")]:
+        path.write_bytes(b"")
+    np.testing.assert_array_equal(find("faiss", question).rows, rows)
 
 
 @pytest.mark.parametrize("source", SOURCES)

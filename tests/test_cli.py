@@ -72,6 +72,23 @@ def test_several_mistakes_are_reported_together(run):
     assert code == 2 and len(err.splitlines()) == 6
 
 
+def test_how_and_what_are_checked_together(run):
+    code, _, err = run(
+        "eval", "--pool", "maxsin", "--engine", "lokal", "--device", "cuda:77", "--output", "/dev/null/x"
+    )
+    assert code == 2 and len(err.splitlines()) == 4 and "did you mean 'local'?" in err
+
+
+def test_a_run_of_one_pool_one_length_and_one_pair_prints(run):
+    for line in (
+        "eval --lengths 16 --limit 1",
+        "gradients --lengths 16 --pairs 2 --limit 1",
+        "stress --counts 0 --limit 1",
+    ):
+        code, out, _ = run(*line.split(), "--dataset", str(TINY))
+        assert code == 0 and "maxsim" in out and "nan" not in out
+
+
 def test_the_line_wins_over_the_config(run, tmp_path):
     (tmp_path / "mine.yaml").write_text(f"dataset: {TINY}\nlengths: [8]\npool: [mean]\n")
     code, out, _ = run("eval", "--config", "mine.yaml", "--pool", "maxsim", "--arms", "truncate")

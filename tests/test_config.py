@@ -47,9 +47,9 @@ WRONG_SPECS = {
     "topk:1.5": "whole number",
     "topk:0": "at least 1",
     "softmax:hot": "number",
-    "softmax:0": "above 0",
-    "softmax:-1": "above 0",
-    "softmax:nan": "above 0",
+    "softmax:0": "at least 1e-06",
+    "softmax:-1": "at least 1e-06",
+    "softmax:nan": "at least 1e-06",
     "softmax:1e999": "finite",
     "": "known",
 }
@@ -201,7 +201,7 @@ QUESTIONS = [
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_a_runs_config_file_asks_the_same_question(tmp_path, question):
     config = resolve(EvalConfig, **question)
-    RunDirectory(tmp_path / "run").write_config("eval", config.plain())
+    RunDirectory(tmp_path / "run").start("eval", config.plain(), maker="test")
     assert resolve(EvalConfig, **read_config(EvalConfig, tmp_path / "run" / "config.yaml")) == config
     (tmp_path / "plain.yaml").write_text(yaml.safe_dump(config.plain()))
     assert resolve(EvalConfig, **read_config(EvalConfig, tmp_path / "plain.yaml")) == config

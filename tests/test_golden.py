@@ -15,7 +15,7 @@ from harness import corpora
 from harness.config import EvalConfig, read_config
 from harness.engines.local import Local
 from harness.errors import DataError
-from harness.pipeline import evaluation
+from harness.pipeline import evaluation, inputs
 from harness.runs import RunDirectory
 from tests.conftest import TINY
 
@@ -36,7 +36,7 @@ def test_figures_are_the_committed_ones(done):
 
 
 def test_the_files_hold_what_was_returned(done):
-    again = evaluation.read_evaluation(RunDirectory(done.path))
+    again = RunDirectory(done.path).result()
     for name in ("summary", "per_query", "tests"):
         pd.testing.assert_frame_equal(getattr(again, name), getattr(done, name), check_dtype=False, rtol=1e-12)
     assert again.manifest == done.manifest
@@ -64,7 +64,7 @@ def test_the_arms_agree_at_the_shortest_length_to_the_last_digit(done):
 
 
 def test_the_same_question_gives_the_same_bytes_whatever_the_threads(done, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation, "ENGINES", {"local": lambda: Local(threads=3)})
+    monkeypatch.setattr(inputs, "ENGINES", {"local": lambda: Local(threads=3)})
     again = harness.evaluate(**QUESTION, output=tmp_path)
     assert again.path.name == done.path.name
     for path in sorted(done.path.rglob("*")):

@@ -84,18 +84,28 @@ MANIFEST = Manifest(
 
 def test_a_run_is_finished_from_its_manifest_until_it_restarts(tmp_path):
     directory = RunDirectory(tmp_path / "b")
-    directory.restart()
-    directory.write_config("eval", {"pool": ["maxsim"]})
-    RunDirectory(tmp_path / "a").write_config("eval", {})
+    directory.start("eval", {"pool": ["maxsim"]}, maker="one")
+    RunDirectory(tmp_path / "a").start("eval", {}, maker="one")
     assert not directory.finished
     directory.write_manifest(MANIFEST)
     assert directory.finished and directory.read_manifest() == MANIFEST
     assert json.loads((tmp_path / "b" / "manifest.json").read_bytes())["config"]["dataset"] == "ж"
     (tmp_path / "no-run").mkdir()
     assert [(run.path.name, run.finished) for run in runs(tmp_path)] == [("a", False), ("b", True)]
-    directory.restart()
+    directory.start("eval", {}, maker="one")
     assert not directory.finished and (tmp_path / "b" / "config.yaml").exists()
     assert runs(tmp_path / "absent") == []
+
+
+@pytest.mark.parametrize("state, kept", [("same", True), ("other version", False), ("finished", False)])
+def test_only_an_unfinished_run_of_the_same_version_keeps_its_rankings(tmp_path, state, kept):
+    run = RunDirectory(tmp_path)
+    run.start("eval", {}, maker="one")
+    run.write_ranking(run.ranking("pad", "maxsim", 32), [ScoredDoc("q", "d", 1.0)])
+    if state == "finished":
+        run.write_manifest(MANIFEST)
+    run.start("eval", {}, maker="two" if state == "other version" else "one")
+    assert run.ranking("pad", "maxsim", 32).exists() == kept and not run.finished
 
 
 @pytest.mark.parametrize("step", ["write", "rename"])
@@ -103,15 +113,10 @@ def test_a_write_that_breaks_off_leaves_the_old_file_and_nothing_else(tmp_path, 
     path = tmp_path / "folder" / "file.csv"
     write_atomically(path, b"old")
 
-    def half(self, content):
-        with self.open("wb") as file:
-            file.write(content[:2])
+    def no(*_):
         raise OSError("disk full")
 
-    def no(*_):
-        raise OSError("no rename")
-
-    monkeypatch.setattr(*((Path, "write_bytes", half) if step == "write" else (os, "replace", no)))
+    monkeypatch.setattr(os, "fsync" if step == "write" else "replace", no)
     with pytest.raises(OSError):
         write_atomically(path, b"new content")
     monkeypatch.undo()

@@ -78,9 +78,9 @@ def masked_mean(values: Tensor) -> Tensor:
 
 
 def require_temperature(tau: float) -> None:
-    """A temperature is a positive, finite number."""
-    if not (0 < tau < float("inf")):
-        raise ValueError(f"tau must be above 0 and finite, not {tau}")
+    """A temperature is finite and not so small that s/τ leaves float32."""
+    if not (1e-6 <= tau < float("inf")):
+        raise ValueError(f"tau must be at least 1e-06 and finite, not {tau}")
 
 
 def weigh(sims: Tensor, tau: float) -> tuple[Tensor, Tensor]:

@@ -83,7 +83,7 @@ def read_card(path: Path) -> Card:
             raise ValueError(unknown("source", str(card.source), SOURCES))
         if not isinstance(card.splits, list | tuple) or not card.splits or not all(map(_is_name, card.splits)):
             raise ValueError("splits must be a list of names, the default first, such as [test, train]")
-    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, TypeError, ValueError, OSError, RecursionError) as error:
         raise DataError(f"dataset card {path}: {first_line(error).replace('Card.__init__() ', '')}") from None
     return card
 
@@ -135,10 +135,18 @@ def checked(card: Card, split: str, raw: Collection, limit: int | None = None) -
         raw.qrels = [qrel for qrel in raw.qrels if qrel.doc_id not in set(empty)]
         notes.append(f"{len(empty):,} documents without text left out")
     _check(raw, [] if card.drop_empty else empty)
+    judged = list(dict.fromkeys(raw.qrels))
+    if len(judged) < len(raw.qrels):
+        notes.append(f"{len(raw.qrels) - len(judged):,} judgments given twice count once")
+    raw.qrels = [qrel for qrel in judged if qrel.query_id != qrel.doc_id]
+    if len(raw.qrels) < len(judged):
+        notes.append(f"{len(judged) - len(raw.qrels):,} judgments of a document for the query of the same id left out")
     relevant = {qrel.query_id for qrel in raw.qrels if qrel.relevance > 0}
     queries = [query for query in raw.queries if query.id in relevant]
     if not queries:
         raise DataError(f"dataset {card.name!r}, split {split!r}: no query has a relevant document")
+    if without := len({qrel.query_id for qrel in judged} - relevant):
+        notes.append(f"{without:,} judged queries without a relevant document left out")
     if limit is not None and limit < len(queries):
         notes.append(f"limited to the first {limit:,} of {len(queries):,} queries")
         queries = queries[:limit]
@@ -167,6 +175,11 @@ def _check(raw: Collection, empty: Sequence[str]) -> None:
             problems.add(f"{len(broken):,} {noun} texts or ids with half a surrogate pair: {examples(broken)}")
         if lost := sorted(judged - counts.keys()):
             problems.add(f"{len(lost):,} {noun} ids judged but not in the collection: {examples(lost)}")
+    grades = Counter(
+        (query_id, doc_id) for query_id, doc_id, _ in {(q.query_id, q.doc_id, q.relevance) for q in raw.qrels}
+    )
+    if torn := [pair for pair, count in grades.items() if count > 1]:
+        problems.add(f"{len(torn):,} pairs of query and document judged with different grades: {examples(torn)}")
     if empty:
         way = "remove them, or set drop_empty: true in the dataset's card"
         problems.add(f"{len(empty):,} documents without text: {examples(empty)}; {way}")

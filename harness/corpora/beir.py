@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import stat
 import tempfile
@@ -17,6 +18,7 @@ from harness.errors import DataError, Problems, examples, first_line
 from harness.files import cache_folder, checksum
 from harness.records import Document, Qrel, Query
 
+HIGHEST = 127  # grade; measures raise 2 to it
 SHOWN = 5  # broken lines named before the rest are counted
 
 
@@ -79,10 +81,13 @@ def _qrels(path: Path, problems: Problems) -> Iterator[Qrel]:
             del cells[1]
         try:
             query_id, doc_id, grade = cells
+            if abs(int(grade)) > HIGHEST:
+                raise ValueError
             yield Qrel(query_id, doc_id, int(grade))
         except ValueError:
-            if number > 1:
-                problems.add(f"{path}:{number}: needs query-id, corpus-id and a whole-number score, tab-separated")
+            if number > 1 or re.fullmatch(r"[-+\d.eE]+", cells[-1].strip()):  # a header's last cell is a word
+                wanted = f"a whole-number score up to {HIGHEST}"
+                problems.add(f"{path}:{number}: needs query-id, corpus-id and {wanted}, tab-separated")
 
 
 def download(card: Card) -> Path:

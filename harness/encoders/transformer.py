@@ -48,7 +48,7 @@ class Transformer:
         logging.set_verbosity_error()
         logging.disable_progress_bar()
         try:
-            tokenizer = AutoTokenizer.from_pretrained(self.folder, use_fast=True)
+            tokenizer = AutoTokenizer.from_pretrained(self.folder, use_fast=True, trust_remote_code=False)
             model, loading = AutoModel.from_pretrained(
                 self.folder, dtype=getattr(torch, self.dtype), use_safetensors=True, trust_remote_code=False,
                 output_loading_info=True,

@@ -1,7 +1,7 @@
 """The commands, end to end: the only room that knows all others. One file a command."""
 
-from harness.pipeline.evaluation import Evaluation, evaluate
-from harness.pipeline.mechanism import Gradients, gradients
-from harness.pipeline.robustness import Stress, stress
+from harness.pipeline.evaluation import evaluate
+from harness.pipeline.mechanism import gradients
+from harness.pipeline.robustness import stress
 
-__all__ = ["Evaluation", "Gradients", "Stress", "evaluate", "gradients", "stress"]
+__all__ = ["evaluate", "gradients", "stress"]

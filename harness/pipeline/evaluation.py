@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +11,12 @@ import pandas as pd
 
 from harness import degradation, lengths, metrics
 from harness.aggregators import AGGREGATORS
-from harness.config import EvalConfig, resolve
-from harness.engines import ENGINES
-from harness.pipeline.inputs import Inputs, about, directory, find_candidates, manifest, prepare
+from harness.config import EvalConfig
+from harness.pipeline.inputs import Inputs, about, begin, directory, find_candidates, manifest, prepare, start
 from harness.progress import Stages
-from harness.records import Arm, Candidates, Manifest, ScoredDoc
-from harness.runs import RunDirectory, slug
+from harness.records import Arm, Candidates, ScoredDoc
+from harness.runs import Result, RunDirectory, slug
 from harness.scoring.sweep import Map, sweep
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What ``harness eval`` wrote, as data frames with the files' own columns, and where."""
-
-    path: Path
-    summary: pd.DataFrame
-    per_query: pd.DataFrame
-    tests: pd.DataFrame
-    manifest: Manifest
 
 
 def evaluate(
@@ -40,53 +27,38 @@ def evaluate(
     resume: bool = False,
     progress: bool = False,
     **question: Any,
-) -> Evaluation:
+) -> Result:
     """Sweep lengths under every pool and arm; write a run directory and return its tables.
 
     question: the options of ``harness eval`` (see ``harness.config.EvalConfig``), lists as lists or text with commas.
     Raises HarnessError with every mistake found.
     """
-    config = resolve(EvalConfig, **question)
-    work, stages = ENGINES[engine](), Stages(progress)
+    config, device, work = begin(EvalConfig, question, device, engine, output)
+    stages = Stages(progress)
     inputs = prepare(config, device, stages)
     found = find_candidates(config, inputs, stages)
     run = directory(config, inputs, output)
     if run.finished and resume:
-        return read_evaluation(run)
-    keep = resume or not run.finished
-    run.restart()
-    run.write_config(config.command, config.plain())
-    tables = [measure(config, inputs, *cell) for cell in cells(config, inputs, found, run, work, keep, stages)]
+        return run.result()
+    start(run, config)
+    tables = [measure(config, inputs, *cell) for cell in cells(config, inputs, found, run, work, stages)]
     with stages("compare"):
         per_query = pd.concat(tables, ignore_index=True)
         summary = degradation.summarise(per_query, np.random.default_rng(config.seed))
         tests = degradation.compare(per_query, list(config.pool))
-    run.write_table("per_query.parquet", per_query)
-    run.write_table("summary.csv", summary)
-    run.write_table("tests.csv", tests)
     counts = list(patch_counts(config, inputs, found))
     done = manifest(config, inputs, stages, engine, candidates=about(config, inputs, found), cells=counts)
-    run.write_manifest(done)
-    return Evaluation(run.path, summary, per_query, tests, done)
-
-
-def read_evaluation(run: RunDirectory) -> Evaluation:
-    """A finished eval run, from disk."""
-    summary, per_query, tests = map(run.read_table, ("summary.csv", "per_query.parquet", "tests.csv"))
-    return Evaluation(run.path, summary, per_query, tests, run.read_manifest())
+    return run.finish(summary, per_query, tests, done)
 
 
 def cells(
-    config: EvalConfig, inputs: Inputs, found: Candidates, run: RunDirectory, engine: Map, keep: bool, stages: Stages
+    config: EvalConfig, inputs: Inputs, found: Candidates, run: RunDirectory, engine: Map, stages: Stages
 ) -> Iterator[tuple[str, str, int | None, list[ScoredDoc]]]:
-    """(arm, pool, length, ranking) of every cell, the candidates' own last; a ranking that is not there yet is written.
-
-    keep: use rankings that an unfinished run left.
-    """
+    """(arm, pool, length, ranking) of every cell, the candidates' own last; what is not there yet is written."""
     for name in config.arms:
         paths = {(pool, length): run.ranking(name, pool, length) for pool in config.pool for length in config.lengths}
         missing = [pool for pool in config.pool
-                   if not keep or not all(paths[pool, length].exists() for length in config.lengths)]  # fmt: skip
+                   if not all(paths[pool, length].exists() for length in config.lengths)]  # fmt: skip
         if missing:
             wanted = len(np.unique(found.rows[found.rows >= 0]))
             made = [AGGREGATORS.make(pool) for pool in missing]

@@ -23,11 +23,14 @@ def check(query_id: str | None, inputs: Inputs) -> None:
 
 
 def explain(query_id: str, config: StressConfig, inputs: Inputs, others: Candidates) -> pd.DataFrame:
-    """A row a query token and kind of injection, at the largest count, in the first candidate that is not relevant.
+    """A row a query token and kind of injection, at the largest count, in the first candidate (of ``exact``, the first
+    document) that is not relevant.
 
     before_patch, after_patch: position of the winning (most similar) patch in the document, or of the injected patch in
     its stream; before_text: the winning patch's token where the encoder has tokens; after_source: own or injected.
     """
+    if max(config.counts) == 0:
+        raise OptionError("--explain needs injected patches; give --counts above 0")
     query = list(inputs.queries.ids).index(query_id)
     row = int(next(iter(others.rows[query][others.rows[query] >= 0]), -1))
     if row < 0:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from harness import candidates, corpora, encoders, store
-from harness.config import Question, Reranking
+from harness import candidates, corpora, encoders, metrics, store
+from harness.config import Q, Question, Reranking, resolve
+from harness.engines import ENGINES
 from harness.engines.local import cores
-from harness.errors import OptionError
+from harness.errors import OptionError, Problems
 from harness.files import cache_folder, digest
 from harness.progress import Stages
 from harness.records import Candidates, Dataset, Manifest, MultiVectors
 from harness.runs import RunDirectory, slug
+from harness.scoring.sweep import Map
 
 PACKAGES = ("harness", "torch", "transformers", "numpy", "numba", "faiss-cpu", "faiss-gpu-cu12", "ir-measures", "bm25s")
 
@@ -43,7 +47,6 @@ class Inputs:
 
 def prepare(config: Question, device: str, stages: Stages) -> Inputs:
     """Dataset and the vectors of its documents and queries, from the cache where they are there."""
-    device = pick_device(device)
     with stages("load dataset"):
         dataset = corpora.load(config.dataset, config.split, config.limit)
     with stages("load checkpoint"):
@@ -51,7 +54,9 @@ def prepare(config: Question, device: str, stages: Stages) -> Inputs:
     documents = store.fetch(encoder, dataset.documents, "document", stages)
     queries = store.fetch(encoder, dataset.queries, "query", stages)
     counts = documents.counts
-    notes = [*dataset.notes, f"vectors computed in {config.dtype}, stored in float16, scored in float32"]
+    whole = [name for name in getattr(config, "measures", ()) if metrics.cutoff(name) is None]
+    notes = [f"{', '.join(whole)} see the first {config.depth:,} documents a query"] if whole else []  # type: ignore[attr-defined]
+    notes += [*dataset.notes, f"vectors computed in {config.dtype}, stored in float16, scored in float32"]
     notes.append(f"documents have {counts.min():,} to {counts.max():,} patches, {counts.mean():.0f} on average")
     return Inputs(dataset, documents, queries, encoder, device, notes)
 
@@ -75,7 +80,9 @@ def directory(config: Question, inputs: Inputs, output: str | Path) -> RunDirect
     return RunDirectory(Path(output) / f"{name}-{digest(config.plain(), inputs.fingerprints)[:8]}")
 
 
-def manifest(config: Question, inputs: Inputs, stages: Stages, engine: str, **rest: Any) -> Manifest:
+def manifest(
+    config: Question, inputs: Inputs, stages: Stages, engine: str, notes: Sequence[str] = (), **rest: Any
+) -> Manifest:
     """Provenance of a run that is about to be finished."""
     return Manifest(
         command=config.command,
@@ -87,9 +94,38 @@ def manifest(config: Question, inputs: Inputs, stages: Stages, engine: str, **re
         seconds=stages.seconds,
         host={"machine": platform.machine(), "system": platform.platform(), "cores": cores(),
               "device": inputs.device, "engine": engine},
-        notes=inputs.notes,
+        notes=[*inputs.notes, *notes],
         **rest,
     )  # fmt: skip
+
+
+def begin(kind: type[Q], question: dict[str, Any], device: str, engine: str, output: str | Path) -> tuple[Q, str, Map]:
+    """Everything a command was asked, checked before anything is done: (config, device, engine)."""
+    problems = Problems()
+    found: list[Any] = []
+    for read in (
+        lambda: resolve(kind, **question), lambda: pick_device(device), lambda: ENGINES[engine](),
+        lambda: check_output(Path(output)),
+    ):  # fmt: skip
+        with problems:
+            found.append(read())
+    problems.stop(OptionError)
+    config, device, work, _ = found
+    return config, device, work
+
+
+def check_output(output: Path) -> None:
+    """Raise OptionError if runs cannot be written there; creates nothing."""
+    there = output.absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir() or not os.access(there, os.W_OK) or str(there).startswith("/proc"):
+        raise OptionError(f"output {str(output)!r} cannot be written: {there} is no folder this user can write to")
+
+
+def start(run: RunDirectory, config: Question) -> None:
+    """Begin or go on with a run; what another version of the program left in it is not used."""
+    run.start(config.command, config.plain(), digest(versions(), git_revision()))
 
 
 def pick_device(asked: str) -> str:
@@ -98,7 +134,8 @@ def pick_device(asked: str) -> str:
 
     if asked == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if asked == "cpu" or (asked.startswith("cuda") and torch.cuda.is_available()):
+    known = ["cpu", "cuda", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    if asked == "cpu" or (asked in known and torch.cuda.is_available()):
         return asked
     raise OptionError(f"device {asked!r} is not on this machine; give --device cpu or leave it out")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,59 +14,38 @@ import torch
 from harness import stats
 from harness.aggregators import AGGREGATORS
 from harness.concentration import concentration, patch_gradients
-from harness.config import GradientsConfig, resolve
+from harness.config import GradientsConfig
 from harness.lengths import generator
-from harness.pipeline.inputs import Inputs, directory, manifest, prepare
+from harness.pipeline.inputs import Inputs, begin, directory, manifest, prepare, start
 from harness.progress import Stages
-from harness.records import Manifest
-from harness.runs import RunDirectory, slug
+from harness.runs import Result, slug
 
 FIGURES = ["gini", "gini_standard", "top_share", "effective_patches", "zero_share"]
 SUMMARY = ["dataset", "checkpoint", "pool", "length", "gini", "gini_low", "gini_high", "top_share", "effective_patches"]
 SUMMARY += ["n_pairs", "gini_standard", "zero_share"]
-
-
-@dataclass(frozen=True)
-class Gradients:
-    """What ``harness gradients`` wrote, as data frames with the files' own columns, and where."""
-
-    path: Path
-    summary: pd.DataFrame
-    per_query: pd.DataFrame
-    tests: pd.DataFrame
-    manifest: Manifest
+INTERVALS = ["gini", "top_share", "effective_patches", "zero_share"]  # the standard Gini's is the Gini's, shifted
+SUMMARY += [f"{name}_{end}" for name in INTERVALS[1:] for end in ("low", "high")]
 
 
 def gradients(
     *, device: str = "auto", output: str | Path = "runs", resume: bool = False, progress: bool = False, **question: Any
-) -> Gradients:
+) -> Result:
     """Measure patch-level gradient concentration over (query, relevant document) pairs; write a run directory.
 
     question: the options of ``harness gradients`` (see ``harness.config.GradientsConfig``). Raises HarnessError.
     """
-    config = resolve(GradientsConfig, **question)
+    config, device, _ = begin(GradientsConfig, question, device, "local", output)
     stages = Stages(progress)
     inputs = prepare(config, device, stages)
     run = directory(config, inputs, output)
     if run.finished and resume:
-        return read_gradients(run)
-    run.restart()
-    run.write_config(config.command, config.plain())
+        return run.result()
+    start(run, config)
     per_query = measure(config, inputs, stages)
     summary = summarise(per_query, config)
     tests = compare(per_query, list(config.pool))
-    run.write_table("per_query.parquet", per_query)
-    run.write_table("summary.csv", summary)
-    run.write_table("tests.csv", tests)
     done = manifest(config, inputs, stages, "local")
-    run.write_manifest(done)
-    return Gradients(run.path, summary, per_query, tests, done)
-
-
-def read_gradients(run: RunDirectory) -> Gradients:
-    """A finished gradients run, from disk."""
-    summary, per_query, tests = map(run.read_table, ("summary.csv", "per_query.parquet", "tests.csv"))
-    return Gradients(run.path, summary, per_query, tests, run.read_manifest())
+    return run.finish(summary, per_query, tests, done)
 
 
 def pairs(config: GradientsConfig, inputs: Inputs) -> list[tuple[int, int]]:
@@ -101,12 +80,14 @@ def measure(config: GradientsConfig, inputs: Inputs, stages: Stages) -> pd.DataF
 
 
 def summarise(per_query: pd.DataFrame, config: GradientsConfig) -> pd.DataFrame:
-    """Means over pairs, with the bootstrap interval of the study's Gini."""
+    """Means over pairs with bootstrap intervals."""
     keys = ["dataset", "checkpoint", "pool", "length"]
     groups = per_query.groupby(keys, sort=False)
     table = groups[FIGURES].mean()
-    wide = np.stack([group["gini"].to_numpy() for _, group in groups])
-    table["gini_low"], table["gini_high"] = stats.bootstrap(wide, np.random.default_rng(config.seed))
+    wide = np.stack([[group[name].to_numpy() for name in INTERVALS] for _, group in groups])  # (cells, figures, pairs)
+    low, high = stats.bootstrap(wide, np.random.default_rng(config.seed))
+    for at, name in enumerate(INTERVALS):
+        table[f"{name}_low"], table[f"{name}_high"] = low[:, at], high[:, at]
     table["n_pairs"] = groups.size()
     return table.reset_index()[SUMMARY]
 

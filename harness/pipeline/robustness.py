@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +13,16 @@ import pandas as pd
 
 from harness import degradation, metrics
 from harness.aggregators import AGGREGATORS
-from harness.config import StressConfig, resolve
-from harness.engines import ENGINES
+from harness.config import StressConfig
 from harness.injection import Injection
 from harness.pipeline.explain import check
 from harness.pipeline.explain import explain as explain_query
-from harness.pipeline.inputs import Inputs, about, directory, find_candidates, manifest, prepare
+from harness.pipeline.inputs import Inputs, about, begin, directory, find_candidates, manifest, prepare, start
 from harness.progress import Stages
-from harness.records import Arm, Candidates, Manifest, ScoredDoc
-from harness.runs import RunDirectory, slug
+from harness.records import Arm, Candidates, ScoredDoc
+from harness.runs import Result, RunDirectory, slug
 from harness.scoring.injected import AttackScores, attack
 from harness.scoring.sweep import Map, sweep
-
-
-@dataclass(frozen=True)
-class Stress:
-    """What ``harness stress`` wrote, as data frames with the files' own columns, and where."""
-
-    path: Path
-    summary: pd.DataFrame
-    per_query: pd.DataFrame
-    tests: pd.DataFrame
-    manifest: Manifest
-    explained: pd.DataFrame | None = None
 
 
 def stress(
@@ -48,54 +34,44 @@ def stress(
     progress: bool = False,
     explain: str | None = None,
     **question: Any,
-) -> Stress:
+) -> Result:
     """Inject patches into non-relevant candidates at every count; write a run directory and return its tables.
 
     question: the options of ``harness stress`` (see ``harness.config.StressConfig``); explain: a query's id, whose
     token-level table and chart are written too. Raises HarnessError.
     """
-    config = resolve(StressConfig, **question)
-    config = dataclasses.replace(config, counts=tuple(sorted({0, *config.counts})))  # losses are against no injection
-    work, stages = ENGINES[engine](), Stages(progress)
+    config, device, work = begin(StressConfig, question, device, engine, output)
+    config = replace(config, counts=tuple(sorted({0, *config.counts})))  # losses are against no injection
+    stages = Stages(progress)
     inputs = prepare(config, device, stages)
     check(explain, inputs)
     found = find_candidates(config, inputs, stages)
     run = directory(config, inputs, output)
     gold, others, added = split_gold(found, inputs)
-    explained = write_explained(explain, config, inputs, others, run) if explain else None
+    explained = explain_query(explain, config, inputs, others) if explain else None
     if run.finished and resume:
-        return read_stress(run, explained)
-    run.restart()
-    run.write_config(config.command, config.plain())
-    if added:
-        inputs.notes.append(f"{added:,} relevant documents outside the candidates were added for this experiment")
+        write_explained(explained, run)
+        return replace(run.result(), explained=explained)
+    start(run, config)
+    write_explained(explained, run)
+    notes = [f"{added:,} relevant documents outside the candidates were added for this experiment"] if added else []
     per_query = pd.concat(score(config, inputs, gold, others, run, work, stages), ignore_index=True)
     summary = degradation.summarise_stress(per_query, np.random.default_rng(config.seed))
     tests = degradation.compare_losses(per_query, list(config.pool))
-    run.write_table("per_query.parquet", per_query)
-    run.write_table("summary.csv", summary)
-    run.write_table("tests.csv", tests)
-    done = manifest(config, inputs, stages, engine, candidates=about(config, inputs, found))
-    run.write_manifest(done)
-    return Stress(run.path, summary, per_query, tests, done, explained)
+    if silent := [pool for pool in config.pool if summary.loc[summary["pool"] == pool, "hijack_rate"].isna().any()]:
+        notes.append(f"{', '.join(silent)} cannot tell which part of a selection is injected: no hijack rate")
+    done = manifest(config, inputs, stages, engine, notes, candidates=about(config, inputs, found))
+    return replace(run.finish(summary, per_query, tests, done), explained=explained)
 
 
-def write_explained(
-    query_id: str, config: StressConfig, inputs: Inputs, others: Candidates, run: RunDirectory
-) -> pd.DataFrame:
+def write_explained(table: pd.DataFrame | None, run: RunDirectory) -> None:
     """``explain-QUERY.csv`` and, drawn from it, ``explain-QUERY.svg``."""
-    from harness.reports import charts  # altair takes a second to import
+    if table is not None:
+        from harness.reports import charts  # altair takes a second to import
 
-    table = explain_query(query_id, config, inputs, others)
-    run.write_table(f"explain-{slug(query_id)}.csv", table)
-    charts.save(charts.alignment(table), run.path / f"explain-{slug(query_id)}.svg")
-    return table
-
-
-def read_stress(run: RunDirectory, explained: pd.DataFrame | None = None) -> Stress:
-    """A finished stress run, from disk."""
-    summary, per_query, tests = map(run.read_table, ("summary.csv", "per_query.parquet", "tests.csv"))
-    return Stress(run.path, summary, per_query, tests, run.read_manifest(), explained)
+        name = f"explain-{slug(table['query_id'].iloc[0])}"
+        run.write_table(f"{name}.csv", table)
+        charts.save(charts.alignment(table), run.path / f"{name}.svg")
 
 
 def split_gold(found: Candidates, inputs: Inputs) -> tuple[Candidates, Candidates, int]:
@@ -113,8 +89,8 @@ def split_gold(found: Candidates, inputs: Inputs) -> tuple[Candidates, Candidate
     for query, mine in enumerate(wanted):
         rows[query, : len(mine)] = mine
     is_gold = np.stack([np.isin(candidates, mine) for candidates, mine in zip(found.rows, wanted, strict=True)])
-    others = dataclasses.replace(found, rows=np.where(is_gold, -1, found.rows))
-    return dataclasses.replace(found, rows=rows), others, sum(map(len, wanted)) - int(is_gold.sum())
+    others = replace(found, rows=np.where(is_gold, -1, found.rows))
+    return replace(found, rows=rows), others, sum(map(len, wanted)) - int(is_gold.sum())
 
 
 def score(

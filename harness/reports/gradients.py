@@ -32,11 +32,11 @@ def show(summary: pd.DataFrame, tests: pd.DataFrame, manifest: Manifest, path: s
             shares = (f"{row.top_share:.1%}", f"{row.effective_patches:.1f}", f"{row.zero_share:.1%}")
             table.add_row(escape(str(row.pool)), gini, f"{row.gini_standard:.3f}", *shares)
         console.print(table)
-    if len(tests):
+    if tests["p_holm"].notna().any():
         weakest = tests.loc[tests["p_holm"].idxmax()]
         console.print(
             f"Paired t-tests of the Gini between every two pools at every length: the largest Holm-corrected p is"
             f" {weakest['p_holm']:.1e}, {weakest['pool']} against {weakest['baseline']} at L = {weakest['length']}.",
             highlight=False,
         )
-    console.print(f"\nFiles: {path}", soft_wrap=True, highlight=False)
+    console.print(f"\nFiles: {escape(path)}", soft_wrap=True, highlight=False)

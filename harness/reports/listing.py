@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from harness.errors import OptionError, unknown
@@ -68,7 +69,7 @@ def show(what: str, output: Path, console: Console) -> None:
         rows, columns = LISTS[name]
         table = Table(*columns, title=name, title_justify="left")
         for row in rows(output):
-            table.add_row(*row)
+            table.add_row(*map(escape, row))
         console.print(table)
 
 

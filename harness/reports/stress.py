@@ -28,11 +28,11 @@ def show(summary: pd.DataFrame, tests: pd.DataFrame, manifest: Manifest, path: s
         for measure in manifest.config["measures"]:
             console.print(retained(summary, tests, kind, measure, manifest))
         console.print(hijacked(summary, kind, manifest))
-    console.print(f"\nFiles: {path}", soft_wrap=True, highlight=False)
+    console.print(f"\nFiles: {escape(path)}", soft_wrap=True, highlight=False)
 
 
 def show_explained(explained: pd.DataFrame, path: str, console: Console) -> None:
-    """Print the winning patches of one query's tokens before and after injection, the most taken kind in full."""
+    """Print the winning patch of each of one query's tokens before and after injection, kind by kind."""
     for kind, rows in explained.groupby("inject", sort=False):
         taken = (rows["after_source"] == "injected").mean()
         first = rows.iloc[0]
@@ -50,7 +50,7 @@ def show_explained(explained: pd.DataFrame, path: str, console: Console) -> None
             values = (f"{row.before_similarity:.3f}", escape(after), f"{row.after_similarity:.3f}")
             table.add_row(escape(row.token), escape(before), *values)
         console.print(table)
-    console.print(f"Chart: {path}", soft_wrap=True, highlight=False)
+    console.print(f"Chart: {escape(path)}", soft_wrap=True, highlight=False)
 
 
 def reading(manifest: Manifest) -> list[str]:
@@ -73,8 +73,16 @@ def retained(summary: pd.DataFrame, tests: pd.DataFrame, kind: str, measure: str
         cells = []
         for count in manifest.config["counts"]:
             row = rows.loc[(pool, count)]
-            left = f" {row['retained']:.0%}{dagger((pool, count) in marked)}" if count else " "
-            low = f"{100 * row['retained_low']:.0f}–{row['retained_high']:.0%} " if count else ""
+            left = (
+                f" {row['retained']:.0%}{dagger((pool, count) in marked)}"
+                if count and pd.notna(row["retained"])
+                else " "
+            )
+            low = (
+                f"{100 * row['retained_low']:.0f}–{row['retained_high']:.0%} "
+                if count and pd.notna(row["retained"])
+                else ""
+            )
             cells.append(f"{row['value']:.3f}".removeprefix("0") + f"{left}\n{low}")
         table.add_row(escape(pool), *cells)
     return table

@@ -21,7 +21,7 @@ def show(summary: pd.DataFrame, tests: pd.DataFrame, manifest: Manifest, path: s
         console.print(f"\n[bold]Arm {arm}[/]: {ARMS[arm]}{about_fill(arm, manifest)}.", highlight=False)
         for measure in manifest.config["measures"]:
             console.print(degradation(summary, tests, arm, measure, manifest))
-    console.print(f"\nFiles: {path}", soft_wrap=True, highlight=False)
+    console.print(f"\nFiles: {escape(path)}", soft_wrap=True, highlight=False)
 
 
 def opening(summary: pd.DataFrame, manifest: Manifest) -> list[str]:

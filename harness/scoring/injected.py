@@ -21,7 +21,7 @@ from harness.records import Candidates, MultiVectors
 from harness.scoring.compiled import PLAIN, emit, fill, functions, group, stack
 from harness.scoring.kernels import kernel_of
 from harness.scoring.kernels.base import OPTIONS
-from harness.scoring.sweep import Map, Run, invert, serial, ways
+from harness.scoring.sweep import Map, Run, invert, serial, state_rows, ways
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def _attack_compiled(shared: _Attack, aggregators: Sequence[Aggregator], run: Ru
     attack_run(
         run.own.view(np.uint16), run.starts, shared.vectors.counts[run.rows], shared.tokens, shared.queries.offsets,
         run.pairs, run.queries, shared.banks, shared.picks(run), counts, *functions(kernels),
-        np.array([kernel.rows(one) for kernel, one in zip(kernels, aggregators, strict=True)]),
+        state_rows(kernels, aggregators, int(shared.vectors.counts[run.rows].max() + counts.max())),
         np.array([kernel.parameter(one) for kernel, one in zip(kernels, aggregators, strict=True)]), out, held,
     )  # fmt: skip
     return out, held

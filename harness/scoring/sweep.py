@@ -15,10 +15,10 @@ from harness.aggregators import Aggregator
 from harness.lengths import Streams, streams
 from harness.records import Arm, Candidates, MultiVectors, SweepScores
 from harness.scoring.compiled import SLOTS, functions, score_run
-from harness.scoring.kernels import kernel_of
+from harness.scoring.kernels import Kernel, kernel_of
 from harness.store import stream
 
-RUN = 256  # documents a task: handing the kernels over costs milliseconds, so tasks are few; enough of them to balance cores
+RUN = 256  # documents a task: handing the kernels over costs milliseconds; still enough tasks to balance cores
 
 Map = Callable[[Callable[["Run"], Any], Iterable["Run"]], Iterable[tuple["Run", Any]]]
 """An engine: scores every run by the function, and yields runs with what it gave, in any order."""
@@ -81,6 +81,12 @@ def ways(
         yield others, plain
 
 
+def state_rows(kernels: Sequence[Kernel], aggregators: Sequence[Aggregator], patches: int) -> np.ndarray:
+    """Rows of state a lane of every kernel: never more than the longest stream can fill."""
+    most = -(-patches // 4) * 4 + 1
+    return np.array([min(kernel.rows(one), most) for kernel, one in zip(kernels, aggregators, strict=True)])
+
+
 def invert(candidates: Candidates, vectors: MultiVectors) -> Iterator[Run]:
     """Candidate lists turned round: each wanted document with the queries that want it, in document order."""
     queries, slots = np.nonzero(candidates.rows >= 0)
@@ -121,7 +127,7 @@ def _score_compiled(cut: Streams, tokens, bounds, aggregators: Sequence[Aggregat
         run.pairs,
         run.queries,
         *functions(kernels)[:3],
-        np.array([kernel.rows(one) for kernel, one in zip(kernels, aggregators, strict=True)]),
+        state_rows(kernels, aggregators, int(cut.counts[run.rows].max())),
         np.array([kernel.parameter(one) for kernel, one in zip(kernels, aggregators, strict=True)]),
         out,
     )

@@ -1,7 +1,7 @@
-"""The operators that sum exp((s − peak)/τ): softmax, log-sum-exp, log-mean-exp. Exact at any τ and any range of s.
+"""The operators that sum exp((s − peak)/τ): softmax, log-sum-exp, log-mean-exp, at any τ an aggregator takes.
 
 The peak of a run of patches is found first, the sums so far are brought to it, then the run is added.
-State rows: peak, Σ e, and for softmax Σ e·s.
+State rows: peak, Σ e, for softmax Σ e·s, and one of scratch.
 """
 
 import numba as nb
