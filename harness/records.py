@@ -13,7 +13,7 @@ import numpy as np
 from ir_measures import Qrel, ScoredDoc
 
 __all__ = ["Arm", "Candidates", "Dataset", "Document", "Manifest", "MultiVectors", "Qrel", "Query", "ScoredDoc"]
-__all__ += ["SweepScores"]
+__all__ += ["SweepScores", "rank"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +116,17 @@ class Candidates:
                 yield ScoredDoc(query_id, self.document_ids[row], -float(rank))
 
 
+def rank(candidates: Candidates, rows: np.ndarray, values: np.ndarray, depth: int | None) -> Iterator[ScoredDoc]:
+    """Documents by score, best first, at most ``depth`` a query: rows, values (Q, C), rows −1 where empty.
+
+    Ties are cut at the depth in corpus order; trec_eval orders tied documents by their ids.
+    """
+    for query_id, mine, scores in zip(candidates.query_ids, rows, values, strict=True):
+        order = np.lexsort((mine, -scores))[: min(depth or len(mine), int((mine >= 0).sum()))]
+        for row, score in zip(mine[order].tolist(), scores[order].tolist(), strict=True):
+            yield ScoredDoc(query_id, candidates.document_ids[row], score)
+
+
 @dataclass(frozen=True)
 class SweepScores:
     """Scores of every cell of one arm: values float32 (A, L, Q, C), NaN where a candidate slot is empty."""
@@ -127,13 +138,9 @@ class SweepScores:
     values: np.ndarray
 
     def run(self, aggregator: str, length: int, depth: int | None = None) -> Iterator[ScoredDoc]:
-        """One cell's ranking, best first, at most ``depth`` documents a query; ties keep corpus order."""
+        """One cell's ranking, best first, at most ``depth`` documents a query."""
         cell = self.values[list(self.aggregators).index(aggregator), list(self.lengths).index(length)]
-        ids = self.candidates.document_ids
-        for query_id, rows, scores in zip(self.candidates.query_ids, self.candidates.rows, cell, strict=True):
-            order = np.lexsort((rows, -scores))[: min(depth or len(rows), int((rows >= 0).sum()))]
-            for row, score in zip(rows[order].tolist(), scores[order].tolist(), strict=True):
-                yield ScoredDoc(query_id, ids[row], score)
+        return rank(self.candidates, self.candidates.rows, cell, depth)
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from harness.pipeline.explain import check
 from harness.pipeline.explain import explain as explain_query
 from harness.pipeline.inputs import Inputs, about, begin, directory, find_candidates, manifest, prepare, start
 from harness.progress import Stages
-from harness.records import Arm, Candidates, ScoredDoc
+from harness.records import Arm, Candidates, rank
 from harness.runs import Result, RunDirectory, slug
 from harness.scoring.injected import AttackScores, attack
 from harness.scoring.sweep import Map, sweep
@@ -116,8 +116,10 @@ def measure(
     run: RunDirectory,
 ) -> Iterator[pd.DataFrame]:  # fmt: skip
     """Measures and the hijack rate by query, of every pool and count of one kind of injection."""
+    rows = np.concatenate([gold.rows, scores.candidates.rows], axis=1)
     for (a, pool), (k, count) in itertools.product(enumerate(config.pool), enumerate(config.counts)):
-        ranking = list(ranked([(gold, clean[a]), (scores.candidates, scores.values[a, k])], config.depth))
+        values = np.concatenate([clean[a], scores.values[a, k]], axis=1)
+        ranking = list(rank(gold, rows, values, config.depth))
         run.write_ranking(run.path / "rankings" / kind / pool / f"K{count}.trec.gz", ranking)
         table = metrics.per_query(config.measures, inputs.dataset.qrels, ranking)
         hijacked = pd.DataFrame({"measure": degradation.HIJACK, "query_id": gold.query_ids,
@@ -134,13 +136,3 @@ def mean_of_real(values: np.ndarray) -> np.ndarray:
     real = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         return np.where(real, values, 0.0).sum(-1, dtype=np.float64) / real.sum(-1)
-
-
-def ranked(parts: Sequence[tuple[Candidates, np.ndarray]], depth: int) -> Iterator[ScoredDoc]:
-    """One ranking of several sets of candidates, best first, ``depth`` documents a query; ties in corpus order."""
-    rows = np.concatenate([candidates.rows for candidates, _ in parts], axis=1)
-    scores = np.concatenate([values for _, values in parts], axis=1)
-    ids = parts[0][0].document_ids
-    for query_id, mine, values in zip(parts[0][0].query_ids, rows, scores, strict=True):
-        for slot in np.lexsort((mine, -values))[: min(depth, int((mine >= 0).sum()))]:
-            yield ScoredDoc(query_id, ids[mine[slot]], float(values[slot]))
