@@ -112,7 +112,7 @@ def distractor(vectors: MultiVectors, arm: Arm) -> Filler:
         random = generator(arm.seed, "distractor", vectors.ids[row])
         drawn = np.empty(0, np.int64)
         while len(drawn) < count:
-            more = random.integers(0, len(bank), size=64)
+            more = random.integers(0, len(bank), size=max(64, count))
             drawn = np.concatenate([drawn, more[owner[more] != row]])
         return bank[drawn[:count]]
 

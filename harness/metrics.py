@@ -40,11 +40,12 @@ def cutoff(name: str) -> int | None:
 
 def per_query(measures: Sequence[str], qrels: Sequence[Qrel], run: Iterable[ScoredDoc]) -> pd.DataFrame:
     """Rows ``measure, query_id, value`` for every judged query; a query without a document counts 0."""
-    parsed = {str(parse(name)): name for name in measures}
-    rows = [
-        (parsed[str(metric.measure)], metric.query_id, float(metric.value))
-        for metric in ir_measures.iter_calc(list(map(parse, measures)), qrels, run)
-    ]
+    parsed = {parse(name): name for name in measures}
+    by_query: dict[str, dict[str, float]] = {}  # what ir_measures would make of the run, made faster
+    for query_id, doc_id, score in run:
+        by_query.setdefault(query_id, {})[doc_id] = score
+    found = ir_measures.iter_calc(list(parsed), qrels, by_query)
+    rows = [(parsed[metric.measure], metric.query_id, float(metric.value)) for metric in found]
     table = pd.DataFrame(rows, columns=["measure", "query_id", "value"])
     judged = sorted({qrel.query_id for qrel in qrels})
     whole = pd.MultiIndex.from_product([measures, judged], names=["measure", "query_id"])

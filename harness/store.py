@@ -22,6 +22,7 @@ from harness.progress import Stages
 from harness.records import Document, MultiVectors, Query
 
 FORMAT = 1
+BEHIND = 16  # shards that tasks may still be reading when the stream has moved on
 SHARD = 512  # items a shard: what an interrupted run can lose
 
 
@@ -73,9 +74,15 @@ class Shards:
         self.shape = (int(self.starts[-1]), shards[0].vectors.shape[1])
 
     def stream(self) -> Iterator[tuple[int, np.ndarray]]:
-        """(first patch, vectors) of every shard in order; a shard's memory is given back when the next is asked for."""
-        for start, shard in zip(self.starts, self.shards, strict=False):
-            yield int(start), shard.vectors
+        """(first patch, vectors) of every shard in order, the memory of those well behind given back on the way.
+
+        Given back again and again: a task that was still reading a shard brings some of it back.
+        """
+        for at, shard in enumerate(self.shards):
+            for earlier in self.shards[max(0, at - BEHIND) : max(0, at - 2)]:
+                earlier.release()
+            yield int(self.starts[at]), shard.vectors
+        for shard in self.shards[-BEHIND:]:
             shard.release()
 
     def __getitem__(self, at: slice | np.ndarray) -> np.ndarray:
