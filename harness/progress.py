@@ -50,8 +50,14 @@ class Stages:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit)]
-        columns += [TextColumn("{task.fields[note]}"), TimeRemainingColumn()]
+        columns = [TextColumn("{task.description}"), BarColumn()]
+        if total is not None:
+            columns += [
+                MofNCompleteColumn(),
+                TextColumn(unit),
+                TextColumn("{task.fields[note]}"),
+                TimeRemainingColumn(),
+            ]
         bar = Progress(*columns, console=Console(stderr=True), transient=True)
         bar.add_task(name, total=total, note="")
         return bar
