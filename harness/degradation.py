@@ -83,7 +83,7 @@ def summarise_stress(per_query: pd.DataFrame, random: np.random.Generator) -> pd
     """
     wide = per_query.pivot(index=STRESS_KEYS, columns="query_id", values="value")
     order = per_query[STRESS_KEYS].drop_duplicates()
-    hijack = wide.xs(HIJACK, level="measure").mean(axis=1)
+    hijack = wide[wide.index.get_level_values("measure") == HIJACK].droplevel("measure").mean(axis=1)
     cells = wide.loc[pd.MultiIndex.from_frame(order[order["measure"] != HIJACK])]
     clean = cells.loc[[(*key[:3], 0, *key[4:]) for key in cells.index]]
     low, high = stats.bootstrap(cells.to_numpy(), random)

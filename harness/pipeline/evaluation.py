@@ -102,5 +102,5 @@ def measure(
     keys = [slug(config.dataset), slug(config.checkpoint), arm, pool]
     for at, (column, key) in enumerate(zip(["dataset", "checkpoint", "arm", "pool"], keys, strict=True)):
         table.insert(at, column, key)
-    table.insert(4, "length", pd.array([length] * len(table), dtype="Int64"))
+    table.insert(4, "length", pd.Series(length, index=table.index, dtype="Int64"))
     return table

@@ -125,7 +125,7 @@ def measure(
         hijacked = pd.DataFrame({"measure": degradation.HIJACK, "query_id": gold.query_ids,
                                  "value": mean_of_real(scores.hijacked[a, k])})  # fmt: skip
         table = pd.concat([table, hijacked], ignore_index=True)
-        names = [slug(config.dataset), slug(config.checkpoint), kind, count, pool]
+        names: list[str | int] = [slug(config.dataset), slug(config.checkpoint), kind, count, pool]
         for at, (column, value) in enumerate(zip(degradation.STRESS_KEYS[:5], names, strict=True)):
             table.insert(at, column, value)
         yield table

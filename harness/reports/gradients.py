@@ -33,7 +33,7 @@ def show(summary: pd.DataFrame, tests: pd.DataFrame, manifest: Manifest, path: s
             table.add_row(escape(str(row.pool)), gini, f"{row.gini_standard:.3f}", *shares)
         console.print(table)
     if tests["p_holm"].notna().any():
-        weakest = tests.loc[tests["p_holm"].idxmax()]
+        weakest = tests.sort_values("p_holm", ascending=False).iloc[0]
         console.print(
             f"Paired t-tests of the Gini between every two pools at every length: the largest Holm-corrected p is"
             f" {weakest['p_holm']:.1e}, {weakest['pool']} against {weakest['baseline']} at L = {weakest['length']}.",

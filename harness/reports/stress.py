@@ -48,7 +48,7 @@ def show_explained(explained: pd.DataFrame, path: str, console: Console) -> None
             after = f"injected {row.after_patch}" if row.after_source == "injected" else "the same"
             before = f"{row.before_patch} {row.before_text}"
             values = (f"{row.before_similarity:.3f}", escape(after), f"{row.after_similarity:.3f}")
-            table.add_row(escape(row.token), escape(before), *values)
+            table.add_row(escape(str(row.token)), escape(before), *values)
         console.print(table)
     console.print(f"Chart: {escape(path)}", soft_wrap=True, highlight=False)
 
