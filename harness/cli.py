@@ -170,6 +170,52 @@ def gradients(
     report.show(done.summary, done.tests, done.manifest, str(done.path), Console())
 
 
+@app.command()
+def synth(
+    pool: Annotated[
+        str | None, option("Pools to train under; the first is the baseline. [maxsim,topk:4,softmax:1.0]")
+    ] = None,
+    seeds: Annotated[int | None, option("Worlds and beginnings, from --seed on. [5]")] = None,
+    epochs: Annotated[int | None, option("Of training. [100]")] = None,
+    every: Annotated[int | None, option("Epochs between measurements. [5]")] = None,
+    lengths: Lengths = None,
+    inject: Annotated[str | None, option("hard, spike, gaussian. [all three]")] = None,
+    counts: Annotated[str | None, option("Injected patches a document. [0,25,50,100,200,400]")] = None,
+    cosine: Annotated[float | None, option("Of a hard patch to the token it is aimed at. [0.6]")] = None,
+    train_length: Annotated[str | None, option("Patches M of a training document; several are a grid. [64]")] = None,
+    support: Annotated[str | None, option("Patches K that carry query concepts; several are a grid. [8]")] = None,
+    queries: Annotated[int | None, option("Of the training set, and held out. [512]")] = None,
+    gallery: Annotated[int | None, option("Documents a query is ranked against, its own among them. [64]")] = None,
+    batch: Annotated[int | None, option("Queries a batch. [64]")] = None,
+    negatives: Annotated[int | None, option("Hard negatives a query brings to batch and gallery, 0 or 1. [0]")] = None,
+    rate: Annotated[float | None, option("Of Adam. [0.001]")] = None,
+    temperature: Annotated[float | None, option("Of InfoNCE over scores, which are sums over tokens. [1.0]")] = None,
+    width: Annotated[int | None, option("Hidden units a layer. [64]")] = None,
+    concepts: Annotated[int | None, option("In the dictionary. [100]")] = None,
+    dim: Annotated[int | None, option("Dimensions. [16]")] = None,
+    tokens: Annotated[int | None, option("Of a query, T. [16]")] = None,
+    shared: Annotated[int | None, option("Query concepts a hard negative shares. [4]")] = None,
+    mixed: Annotated[int | None, option("Query concepts a spike mixes. [4]")] = None,
+    noise: Annotated[float | None, option("Of each coordinate. [0.1]")] = None,
+    seed: Annotated[int | None, option("The first seed. [0]")] = None,
+    device: Device = "auto",
+    engine: Engine = "local",
+    output: Output = Path("runs"),
+    resume: Resume = False,
+    config: Config = None,
+) -> None:
+    """The study's synthetic experiment: train under each pool, grow documents, inject patches. Needs no data."""
+    question, how = ask("SynthConfig", locals())
+    from rich.console import Console
+
+    from harness import pipeline
+    from harness.reports import synth as report
+
+    with interruptible():
+        done = pipeline.synth(progress=True, **how, **question)
+    report.show(done.summary, done.tests, done.manifest, str(done.path), Console())
+
+
 @app.command("list")
 def list_(
     what: Annotated[str, typer.Argument(help="datasets, pools, fills, checkpoints or runs; all if left out")] = "all",

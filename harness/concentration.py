@@ -81,18 +81,18 @@ def automatic(aggregator: Aggregator, sims: Tensor) -> Tensor:
 
 
 def patch_gradients(aggregator: Aggregator, query: Tensor, document: Tensor) -> Tensor:
-    """‖∂score/∂d_j‖ for every patch: (t, d), (p, d) → (p). ∂score/∂d_j = Σ_i ∂φ_i/∂S_ij · q_i."""
-    return (sensitivity(aggregator, query @ document.T).T @ query).norm(dim=-1)
+    """‖∂score/∂d_j‖ for every patch: (…, t, d), (…, p, d) → (…, p). ∂score/∂d_j = Σ_i ∂φ_i/∂S_ij · q_i."""
+    return (sensitivity(aggregator, query @ document.mT).mT @ query).norm(dim=-1)
 
 
-def gini(g: np.ndarray) -> float:
-    """The study's Gini of non-negative values (M): 1 − 2/(M Σg) Σ_j Σ_{m≤j} g_(m), g ascending; NaN if all are zero.
+def gini(g: np.ndarray) -> np.ndarray:
+    """The study's Gini of non-negative values (…, M): 1 − 2/(M Σg) Σ_j Σ_{m≤j} g_(m), g ascending; NaN if all are zero.
 
     It is the standard Gini less 1/M: equal values give −1/M, a single non-zero one 1 − 2/M.
     """
-    ordered = np.sort(np.asarray(g, float))
-    total = ordered.sum()
-    return float(1 - 2 * np.cumsum(ordered).sum() / (len(ordered) * total)) if total > 0 else float("nan")
+    ordered = np.sort(np.asarray(g, float), axis=-1)
+    with np.errstate(invalid="ignore"):
+        return 1 - 2 * np.cumsum(ordered, axis=-1).sum(-1) / (ordered.shape[-1] * ordered.sum(-1))
 
 
 def concentration(g: np.ndarray) -> Concentration:
@@ -100,5 +100,5 @@ def concentration(g: np.ndarray) -> Concentration:
     g = np.abs(np.asarray(g, float))
     shares = g / g.sum() if g.sum() > 0 else np.full(len(g), np.nan)
     entropy = -np.sum(shares * np.log(np.where(shares > 0, shares, 1.0)))
-    raw = gini(g)
+    raw = float(gini(g))
     return Concentration(raw, raw + 1 / len(g), float(shares.max()), float(np.exp(entropy)), float((g == 0).mean()))

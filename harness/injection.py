@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numba as nb
 import numpy as np
 
-from harness.lengths import generator
+from harness.randomness import generator
 from harness.registry import Registry
 
 BANK = 1024  # patches a query's bank holds
+SHIFT = 54  # leaves numbers below BANK of 64 bits
 JITTER = 0.1  # norm of the noise added to a spike, itself of norm 1
 
 
@@ -34,12 +36,36 @@ class Injection:
         made = INJECTIONS[self.kind](self, tokens, generator(self.seed, "bank", self.kind, query_id))
         return np.float32(norm) * _unit(made)
 
-    def picks(self, query_id: str, document_id: str) -> np.ndarray:
-        """Which patches of the bank a document receives, in order: int64 (largest count)."""
-        return generator(self.seed, self.kind, query_id, document_id).integers(0, BANK, max(self.counts))
+    def stream(self, name: str) -> np.uint64:
+        """What a query's or a document's id brings to the picks of their pairs."""
+        return generator(self.seed, self.kind, name).integers(0, 2**64, dtype=np.uint64)
+
+    def picks(self, queries: np.ndarray, documents: np.ndarray) -> np.ndarray:
+        """Which patches of the bank pairs receive, in order, from their ids' streams (N): int64 (N, largest count)."""
+        return _picks(queries, documents, max(self.counts))
 
 
 INJECTIONS: Registry[Callable[[Injection, np.ndarray, np.random.Generator], np.ndarray]] = Registry("injection")
+
+
+@nb.njit(inline="always")
+def _mixed(x):
+    """SplitMix64's finaliser: every bit of the result depends on every bit of x (Steele, Lea and Flood, 2014)."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+@nb.njit(cache=True, nogil=True)
+def _picks(queries, documents, count):
+    """A SplitMix64 generator a pair, its highest bits as numbers below BANK."""
+    out = np.empty((queries.shape[0], count), np.int64)
+    for pair in range(queries.shape[0]):
+        state = _mixed(queries[pair] ^ _mixed(documents[pair]))
+        for k in range(count):
+            state += np.uint64(0x9E3779B97F4A7C15)
+            out[pair, k] = np.int64(_mixed(state) >> np.uint64(SHIFT))
+    return out
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
@@ -59,7 +85,8 @@ def hard(injection: Injection, tokens: np.ndarray, random: np.random.Generator) 
 def spike(injection: Injection, tokens: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """The normalised mean of several query tokens, jittered: one patch that speaks to many tokens."""
     some = min(injection.tokens, len(tokens))
-    mixed = np.stack([tokens[random.permutation(len(tokens))[:some]].mean(0) for _ in range(BANK)])
+    chosen = random.random((BANK, len(tokens))).argsort(axis=1)[:, :some]
+    mixed = tokens[chosen].mean(axis=1)
     noise = _unit(random.standard_normal(mixed.shape, np.float32))
     return _unit(mixed) + np.float32(JITTER) * noise
 

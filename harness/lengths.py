@@ -6,13 +6,13 @@ function of the seed and the document's id (and, for ``distractor`` and ``repeat
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from harness.errors import DataError, OptionError, unknown
+from harness.randomness import generator
 from harness.records import Arm, MultiVectors
 from harness.registry import Registry
 
@@ -87,12 +87,6 @@ def streams(vectors: MultiVectors, arm: Arm, lengths: Sequence[int]) -> Streams:
     if arm.fill is None:
         return Streams(vectors, own, np.minimum(vectors.counts[:, None], cuts), None)
     return Streams(vectors, own, np.broadcast_to(cuts, (len(own), len(cuts))), FILLS[arm.fill](vectors, arm))
-
-
-def generator(seed: int, *keys: str) -> np.random.Generator:
-    """A random generator that is a function of the seed and the keys alone."""
-    digest = hashlib.blake2b("\x1f".join([str(seed), *keys]).encode(), digest_size=16).digest()
-    return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))
 
 
 @FILLS.register("distractor")

@@ -20,9 +20,11 @@ from harness.files import digest, write_atomically
 from harness.records import Manifest, ScoredDoc
 
 TAG = "harness"
-NAMES = ["dataset", "checkpoint", "arm", "inject", "pool", "measure", "baseline"]
-NUMBERS = ["length", "count", "value", "ci_low", "ci_high", "delta", "retained", "retained_low", "retained_high"]
-NUMBERS += ["hijack_rate", "mean_difference", "t", "p", "p_holm"]
+PARTS = ("rankings", "encoders")  # what an unfinished run can go on from
+NAMES = ["dataset", "checkpoint", "arm", "inject", "pool", "measure", "baseline", "split"]
+WHOLE = ["length", "epoch", "count"]  # numbers that may be missing; a length may also be the word "slope"
+NUMBERS = [*WHOLE, "value", "ci_low", "ci_high", "delta", "retained", "retained_low", "retained_high"]
+NUMBERS += ["loss", "hijack_rate", "mean_difference", "t", "p", "p_holm"]
 
 
 def slug(name: str) -> str:
@@ -58,10 +60,11 @@ class RunDirectory:
         return (self.path / "manifest.json").exists()
 
     def start(self, command: str, config: dict[str, Any], maker: str) -> None:
-        """Begin, or go on with, a run. maker: the versions at work; rankings that others left are thrown away."""
+        """Begin, or go on with, a run. maker: the versions at work; what others left is thrown away."""
         mark = self.path / ".started"
         if self.finished or not mark.exists() or mark.read_text(encoding="utf-8") != maker:
-            shutil.rmtree(self.path / "rankings", ignore_errors=True)
+            for part in PARTS:
+                shutil.rmtree(self.path / part, ignore_errors=True)
         (self.path / "manifest.json").unlink(missing_ok=True)
         write_atomically(mark, maker.encode())
         text = yaml.safe_dump({"command": command, **config}, sort_keys=False, allow_unicode=True)
@@ -101,10 +104,11 @@ class RunDirectory:
             raise DataError(f"{path} is missing; {self.path} is no finished run")
         if name.endswith(".parquet"):
             return pd.read_parquet(path)
-        lengths = "str" if name == "tests.csv" else "Int64"  # a test's length may be "slope"
         empty = {column: [""] for column in NUMBERS}  # names such as NA stay names
-        return pd.read_csv(path, dtype=dict.fromkeys(NAMES, "str") | {"length": lengths}, keep_default_na=False,
-                           na_values=empty)  # fmt: skip
+        words = dict.fromkeys([*NAMES, "length"], "str")
+        table = pd.read_csv(path, dtype=words, keep_default_na=False, na_values=empty)
+        whole = ["epoch", "count"] if name == "tests.csv" or "slope" in set(table.get("length", ())) else WHOLE
+        return table.astype({column: "Int64" for column in whole if column in table and table[column].dtype != "int64"})
 
     def finish(self, summary: pd.DataFrame, per_query: pd.DataFrame, tests: pd.DataFrame, manifest: Manifest) -> Result:
         """Write the tables, then the manifest."""

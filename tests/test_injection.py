@@ -24,6 +24,11 @@ QUERIES = multivectors([4, 1, 9], dim=32, seed=2, prefix="q")
 TOKENS = QUERIES.of(2).astype(np.float32)
 
 
+def picks(injection, query_id, document_id):
+    """What one pair receives."""
+    return injection.picks(*(np.array([injection.stream(name)]) for name in (query_id, document_id)))[0]
+
+
 @pytest.mark.parametrize("cosine", [0.0, 0.6, 0.95])
 def test_a_hard_patch_has_the_asked_cosine_to_a_query_token(cosine):
     bank = Injection("hard", COUNTS, cosine=cosine).bank("q", TOKENS, norm=2.0)
@@ -49,10 +54,23 @@ def test_injected_patches_are_a_function_of_the_seed_and_the_two_ids(kind):
     one, same, other = (Injection(kind, COUNTS, seed=seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(one.bank("q", TOKENS, 1.0), same.bank("q", TOKENS, 1.0))
     assert not np.array_equal(one.bank("q", TOKENS, 1.0), other.bank("q", TOKENS, 1.0))
-    assert not np.array_equal(one.picks("q", "d"), one.picks("q", "e"))
-    assert not np.array_equal(one.picks("q", "d"), one.picks("p", "d"))
+    assert not np.array_equal(picks(one, "q", "d"), picks(one, "q", "e"))
+    assert not np.array_equal(picks(one, "q", "d"), picks(one, "p", "d"))
+    assert not np.array_equal(picks(one, "q", "d"), picks(other, "q", "d"))
+    assert not np.array_equal(picks(one, "q", "d"), picks(one, "d", "q"))
     longer = dataclasses.replace(one, counts=(0, 1000))
-    np.testing.assert_array_equal(longer.picks("q", "d")[:30], one.picks("q", "d"))
+    np.testing.assert_array_equal(picks(longer, "q", "d")[:30], picks(one, "q", "d"))
+
+
+def test_picks_are_spread_evenly_and_independent_between_pairs():
+    many = Injection("hard", (0, 4000))
+    drawn = np.stack([picks(many, "q", f"d{number}") for number in range(50)])  # (50, 4000)
+    assert 0 <= drawn.min() and drawn.max() < BANK
+    counts = np.bincount(drawn.ravel(), minlength=BANK)
+    chi = ((counts - counts.mean()) ** 2 / counts.mean()).sum()
+    assert abs(chi - BANK) < 5 * np.sqrt(2 * BANK)
+    agree = [(drawn[a] == drawn[b]).mean() * BANK for a in range(50) for b in range(a)]
+    assert max(agree) < 6 and abs(np.mean(agree) - 1) < 0.1
 
 
 @pytest.mark.parametrize("kind", list(INJECTIONS))
@@ -64,7 +82,7 @@ def test_scores_and_shares_equal_a_loop(kind):
         bank = injection.bank(QUERIES.ids[q], tokens, 1.0).astype(np.float64)
         for d in range(len(DOCUMENTS)):
             own = torch.from_numpy(tokens.astype(np.float64) @ DOCUMENTS.of(d).astype(np.float64).T)
-            patches = bank[injection.picks(QUERIES.ids[q], DOCUMENTS.ids[d])]
+            patches = bank[picks(injection, QUERIES.ids[q], DOCUMENTS.ids[d])]
             injected = torch.from_numpy(tokens.astype(np.float64) @ patches.T)
             for k, count in enumerate(COUNTS):
                 for a, agg in enumerate(MADE):

@@ -15,6 +15,7 @@ ROOMS = [
         "registry",
         "progress",
         "files",
+        "randomness",
         "corpora",
         "encoders",
         "store",

@@ -6,8 +6,8 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ class Card:
 
     source: a registered source; splits: the judged splits, the default first; url, md5: where ``beir`` downloads it and
     the published checksum; query_length, document_length: the usual limits in patches of published ColBERT runs;
-    drop_empty: leave out documents without text rather than refuse them.
+    drop_empty: leave out documents without text rather than refuse them; checkpoint: the encoder used where none is
+    asked for; world: what a ``synthetic`` world differs in from the study's.
     """
 
     name: str
@@ -37,6 +38,8 @@ class Card:
     document_length: int | None = None
     licence: str = ""
     drop_empty: bool = False
+    checkpoint: str | None = None
+    world: Mapping[str, Any] = field(default_factory=dict)
     folder: Path | None = None
 
 

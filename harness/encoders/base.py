@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -46,6 +46,8 @@ class Family(Encoder, Protocol):
 
 
 FAMILIES: Registry[type[Family]] = Registry("encoder")
+NAMED: Registry[Callable[[str, str], Encoder]] = Registry("checkpoint")
+"""Checkpoints with a name and no files: (dtype, device) → encoder."""
 
 
 @dataclass(frozen=True)
@@ -74,16 +76,25 @@ def check(name: str) -> None:
     """Raise OptionError if no checkpoint can have this name. Opens and downloads nothing."""
     if max(map(len, Path(name).parts or [""])) > 200:
         raise OptionError(f"unknown checkpoint {name[:40] + '…'!r}: no name or path is that long")
-    if name in EMBEDDED or Path(name).is_dir() or ("/" in name and not name.startswith((".", "/"))):
+    if (
+        name in EMBEDDED
+        or name in list(NAMED)
+        or Path(name).is_dir()
+        or ("/" in name and not name.startswith((".", "/")))
+    ):
         return
     if "/" in name:
         raise OptionError(f"checkpoint {name!r}: no such folder")
-    raise OptionError(unknown("checkpoint", name, EMBEDDED) + "; or a local folder, or a hub id such as 'org/model'")
+    raise OptionError(
+        unknown("checkpoint", name, [*EMBEDDED, *NAMED]) + "; or a local folder, or a hub id such as 'org/model'"
+    )
 
 
 def load(name: str, dtype: str, device: str) -> Encoder:
     """Open a checkpoint: an embedded name, a local folder, or a hub id. Raises DataError with the next step."""
     check(name)
+    if name in list(NAMED):
+        return NAMED[name](dtype, device)
     folder = _embedded(EMBEDDED[name]) if name in EMBEDDED else Path(name)
     if not folder.is_dir():
         folder = _download(name)

@@ -7,11 +7,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-
-import numpy as np
+from typing import Any
 
 from harness.engines.base import ENGINES
-from harness.scoring.sweep import Run
+
+WAITING = 3  # items a thread that are handed out before the first must be back
 
 
 def cores() -> int:
@@ -22,21 +22,21 @@ def cores() -> int:
 @ENGINES.register("local")
 @dataclass(frozen=True)
 class Local:
-    """Runs are handed out as threads come free; only a few are waiting at a time."""
+    """Items are handed out as threads come free; only a few are waiting at a time. They come back in order."""
 
     threads: int = field(default_factory=cores)
 
-    def __call__(self, score: Callable[[Run], np.ndarray], runs: Iterable[Run]) -> Iterator[tuple[Run, np.ndarray]]:
+    def __call__(self, work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
         pool = ThreadPoolExecutor(self.threads)
         waiting: deque = deque()
         try:
-            for run in runs:
-                waiting.append((run, pool.submit(score, run)))
-                if len(waiting) > self.threads:
+            for item in items:
+                waiting.append((item, pool.submit(work, item)))
+                if len(waiting) > WAITING * self.threads:
                     done, future = waiting.popleft()
                     yield done, future.result()
             while waiting:
                 done, future = waiting.popleft()
                 yield done, future.result()
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)  # nothing waits if all went well, and Ctrl-C need not

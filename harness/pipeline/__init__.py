@@ -3,5 +3,6 @@
 from harness.pipeline.evaluation import evaluate
 from harness.pipeline.mechanism import gradients
 from harness.pipeline.robustness import stress
+from harness.pipeline.study import synth
 
-__all__ = ["evaluate", "gradients", "stress"]
+__all__ = ["evaluate", "gradients", "stress", "synth"]

@@ -43,7 +43,8 @@ def explain(query_id: str, config: StressConfig, inputs: Inputs, others: Candida
     for kind in config.inject:
         injection = Injection(kind, config.counts, config.cosine, config.tokens, config.seed)
         bank = injection.bank(query_id, tokens, corpus_norm(inputs.documents))
-        injected = tokens @ bank[injection.picks(query_id, inputs.documents.ids[row])].T  # (t, K)
+        streams = [np.array([injection.stream(name)]) for name in (query_id, inputs.documents.ids[row])]
+        injected = tokens @ bank[injection.picks(*streams)[0]].T  # (t, K)
         for token in range(len(tokens)):
             before, attack = int(own[token].argmax()), int(injected[token].argmax())
             taken = bool(injected[token, attack] > own[token, before])

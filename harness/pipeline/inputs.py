@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import candidates, corpora, encoders, metrics, store
-from harness.config import Q, Question, Reranking, resolve
+from harness.config import Q, Question, Reranking, Retrieval, resolve
 from harness.engines import ENGINES
 from harness.engines.local import cores
 from harness.errors import OptionError, Problems
@@ -45,7 +45,7 @@ class Inputs:
         }
 
 
-def prepare(config: Question, device: str, stages: Stages) -> Inputs:
+def prepare(config: Retrieval, device: str, stages: Stages) -> Inputs:
     """Dataset and the vectors of its documents and queries, from the cache where they are there."""
     with stages("load dataset"):
         dataset = corpora.load(config.dataset, config.split, config.limit)
@@ -74,27 +74,34 @@ def about(config: Reranking, inputs: Inputs, found: Candidates) -> dict[str, Any
     return {"source": found.source, "depth": depth, "recall": found.recall}
 
 
-def directory(config: Question, inputs: Inputs, output: str | Path) -> RunDirectory:
+def directory(config: Retrieval, inputs: Inputs, output: str | Path) -> RunDirectory:
     """Where the run lives: the same question on the same data is the same place."""
     name = f"{config.command}-{slug(config.dataset)}-{slug(config.checkpoint)}"
     return RunDirectory(Path(output) / f"{name}-{digest(config.plain(), inputs.fingerprints)[:8]}")
 
 
 def manifest(
-    config: Question, inputs: Inputs, stages: Stages, engine: str, notes: Sequence[str] = (), **rest: Any
+    config: Retrieval, inputs: Inputs, stages: Stages, engine: str, notes: Sequence[str] = (), **rest: Any
 ) -> Manifest:
-    """Provenance of a run that is about to be finished."""
+    """Provenance of a retrieval run that is about to be finished."""
+    return provenance(config, config.seed, inputs.fingerprints, inputs.device, stages, engine,
+                      notes=[*inputs.notes, *notes], **rest)  # fmt: skip
+
+
+def provenance(
+    config: Question, seed: int, fingerprints: dict[str, str], device: str, stages: Stages, engine: str, **rest: Any
+) -> Manifest:
+    """Where any run's numbers come from."""
     return Manifest(
         command=config.command,
         config=config.plain(),
-        seeds={"seed": config.seed},
+        seeds={"seed": seed},
         git_revision=git_revision(),
         versions=versions(),
-        fingerprints=inputs.fingerprints,
+        fingerprints=fingerprints,
         seconds=stages.seconds,
-        host={"machine": platform.machine(), "system": platform.platform(), "cores": cores(),
-              "device": inputs.device, "engine": engine},
-        notes=[*inputs.notes, *notes],
+        host={"machine": platform.machine(), "system": platform.platform(), "cores": cores(), "device": device,
+              "engine": engine},
         **rest,
     )  # fmt: skip
 

@@ -15,9 +15,9 @@ from harness import stats
 from harness.aggregators import AGGREGATORS
 from harness.concentration import concentration, patch_gradients
 from harness.config import GradientsConfig
-from harness.lengths import generator
 from harness.pipeline.inputs import Inputs, begin, directory, manifest, prepare, start
 from harness.progress import Stages
+from harness.randomness import generator
 from harness.runs import Result, slug
 
 FIGURES = ["gini", "gini_standard", "top_share", "effective_patches", "zero_share"]

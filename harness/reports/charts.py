@@ -31,6 +31,7 @@ def alignment(explained: pd.DataFrame) -> alt.FacetChart:
 
 
 def save(chart: alt.TopLevelMixin, path: Path) -> None:
-    """Write a chart as .svg or .png."""
+    """Write a chart as .svg, .png, or .html that opens without a network."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    chart.save(path, scale_factor=2 if path.suffix == ".png" else 1)
+    inline = {"inline": True} if path.suffix == ".html" else {}
+    chart.save(path, scale_factor=2 if path.suffix == ".png" else 1, **inline)

@@ -37,10 +37,12 @@ def fills(_: Path) -> Rows:
 
 
 def checkpoints(_: Path) -> Rows:
-    from harness.encoders import EMBEDDED
+    from harness.encoders import EMBEDDED, NAMED
 
     for name, embedded in EMBEDDED.items():
         yield name, embedded.about
+    for name in NAMED:
+        yield name, _claim(NAMED[name])
     yield "FOLDER", "a local checkpoint"
     yield "ORG/MODEL", "a checkpoint of the hub"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from harness.scoring.kernels.base import FINISH, OPTIONS, SHARE, START, UPDATE, Kernel, compiled, widen
+from harness.scoring.kernels.base import FINISH, OPTIONS, SHARE, SPREAD, START, UPDATE, Kernel, compiled, widen
 
 LANES = 512  # query tokens multiplied at once; a block of 256 patches is then half a megabyte, inside a core's cache
 PLAIN = 1_000_001  # products below 10^6 take another path in OpenBLAS, which rounds differently; blocks are grown to it
@@ -14,22 +14,27 @@ SLOTS = 8  # operators one pass takes; the pass is compiled once, for this many
 
 
 @compiled(START)
-def _no_start(state, _):
+def no_start(state, _):
     pass
 
 
 @compiled(UPDATE)
-def _no_update(sims, first, last, state, _):
+def no_update(sims, first, last, state, _):
     pass
 
 
 @compiled(FINISH)
-def _no_finish(state, patches, scores, _):
+def no_finish(state, patches, scores, _):
     pass
 
 
 @compiled(SHARE)
-def _no_share(own, own_patches, merged, patches, shares, _):
+def no_share(own, own_patches, merged, patches, shares, _):
+    pass
+
+
+@compiled(SPREAD)
+def no_spread(sims, state, slopes, _):
     pass
 
 
@@ -37,10 +42,10 @@ def functions(kernels: list[Kernel]) -> tuple[tuple, tuple, tuple, tuple]:
     """The kernels' start, update, finish and share, each filled up to SLOTS."""
     empty = SLOTS - len(kernels)
     return (
-        tuple(kernel.start for kernel in kernels) + (_no_start,) * empty,
-        tuple(kernel.update for kernel in kernels) + (_no_update,) * empty,
-        tuple(kernel.finish for kernel in kernels) + (_no_finish,) * empty,
-        tuple(kernel.share for kernel in kernels) + (_no_share,) * empty,
+        tuple(kernel.start for kernel in kernels) + (no_start,) * empty,
+        tuple(kernel.update for kernel in kernels) + (no_update,) * empty,
+        tuple(kernel.finish for kernel in kernels) + (no_finish,) * empty,
+        tuple(kernel.share for kernel in kernels) + (no_share,) * empty,
     )
 
 

@@ -46,12 +46,12 @@ class _Attack:
     queries: MultiVectors
     tokens: np.ndarray
     banks: np.ndarray
+    streams: np.ndarray  # uint64 (Q)
 
     def picks(self, run: Run) -> np.ndarray:
         """The bank patches each pair of a run receives: int64 (N, largest count)."""
-        documents = np.repeat(run.rows, np.diff(run.pairs))
-        names = [(self.queries.ids[q], self.vectors.ids[d]) for q, d in zip(run.queries, documents, strict=True)]
-        return np.stack([self.injection.picks(*pair) for pair in names])
+        documents = np.array([self.injection.stream(self.vectors.ids[row]) for row in run.rows], np.uint64)
+        return self.injection.picks(self.streams[run.queries], np.repeat(documents, np.diff(run.pairs)))
 
 
 def attack(
@@ -65,7 +65,9 @@ def attack(
 ) -> AttackScores:
     """Score every candidate, whole, with 0 … K patches injected. Candidates should hold no relevant document."""
     tokens = np.ascontiguousarray(queries.vectors[:], np.float32)
-    shared = _Attack(injection, vectors, queries, tokens, _banks(injection, queries, tokens, corpus_norm(vectors)))
+    banks = _banks(injection, queries, tokens, corpus_norm(vectors))
+    streams = np.array([injection.stream(name) for name in queries.ids], np.uint64)
+    shared = _Attack(injection, vectors, queries, tokens, banks, streams)
     shape = (len(aggregators), len(injection.counts), *candidates.rows.shape)
     values, hijacked = (np.full(shape, np.nan, np.float32) for _ in range(2))
     with threadpool_limits(1, user_api="blas"):

@@ -20,8 +20,8 @@ from harness.store import stream
 
 RUN = 256  # documents a task: handing the kernels over costs milliseconds; still enough tasks to balance cores
 
-Map = Callable[[Callable[["Run"], Any], Iterable["Run"]], Iterable[tuple["Run", Any]]]
-"""An engine: scores every run by the function, and yields runs with what it gave, in any order."""
+Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[tuple[Any, Any]]]
+"""An engine: calls the function on every item, such as a Run, and yields items with what it gave, in any order."""
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,10 @@ LOWEST = np.float32(-3.0e38)
 SHARE = types.void(_matrix, types.int64, _matrix, types.int64, _vector, types.float64)
 """share(own state, own patches, merged state, all patches, shares (W), parameter): Aggregator.share, a lane."""
 
+SPREAD = types.void(_matrix, _matrix, _vector, types.float64)
+"""spread(sims (p, W), state of all p patches, slopes (W), parameter): overwrite sims by slopes[w]·∂score_w/∂sims, and
+the state by scratch. A tie goes to the first patch."""
+
 
 @dataclass(frozen=True)
 class Kernel:
@@ -47,6 +51,7 @@ class Kernel:
     update: Callable
     finish: Callable
     share: Callable
+    spread: Callable
     rows: Callable[[Any], int]
     parameter: Callable[[Any], float]
 

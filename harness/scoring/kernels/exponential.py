@@ -15,6 +15,7 @@ from harness.scoring.kernels.base import (
     LOWEST,
     OPTIONS,
     SHARE,
+    SPREAD,
     START,
     UPDATE,
     Kernel,
@@ -89,10 +90,32 @@ def share(own, own_patches, merged, patches, shares, tau):
         shares[w] = min(max(np.float32(1.0) - kept / merged[1, w], np.float32(0.0)), np.float32(1.0))
 
 
+@compiled(SPREAD)
+def spread_softmax(sims, state, slopes, tau):
+    inverse = np.float32(1.0 / tau)
+    for p in range(sims.shape[0]):
+        for w in range(sims.shape[1]):
+            weight = exp_nonpositive((sims[p, w] - state[0, w]) * inverse) / state[1, w]
+            steep = np.float32(1.0) + (sims[p, w] - state[2, w] / state[1, w]) * inverse
+            sims[p, w] = slopes[w] * weight * steep
+
+
+@compiled(SPREAD)
+def spread_sum(sims, state, slopes, tau):
+    inverse = np.float32(1.0 / tau)
+    for p in range(sims.shape[0]):
+        for w in range(sims.shape[1]):
+            sims[p, w] = slopes[w] * exp_nonpositive((sims[p, w] - state[0, w]) * inverse) / state[1, w]
+
+
 def _tau(aggregator) -> float:
     return aggregator.tau
 
 
-KERNELS[Softmax] = Kernel(start, update_softmax, finish_softmax, share, rows=lambda _: 4, parameter=_tau)
-KERNELS[LogSumExp] = Kernel(start, update_sum, finish_logsumexp, share, rows=lambda _: 3, parameter=_tau)
-KERNELS[LogMeanExp] = Kernel(start, update_sum, finish_logmeanexp, share, rows=lambda _: 3, parameter=_tau)
+def _kernel(update, finish, spread, rows: int) -> Kernel:
+    return Kernel(start, update, finish, share, spread, rows=lambda _: rows, parameter=_tau)
+
+
+KERNELS[Softmax] = _kernel(update_softmax, finish_softmax, spread_softmax, rows=4)
+KERNELS[LogSumExp] = _kernel(update_sum, finish_logsumexp, spread_sum, rows=3)
+KERNELS[LogMeanExp] = _kernel(update_sum, finish_logmeanexp, spread_sum, rows=3)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from harness.aggregators.mean import Mean
-from harness.scoring.kernels.base import FINISH, KERNELS, SHARE, START, UPDATE, Kernel, compiled
+from harness.scoring.kernels.base import FINISH, KERNELS, SHARE, SPREAD, START, UPDATE, Kernel, compiled
 
 
 @compiled(START)
@@ -29,4 +29,11 @@ def share(own, own_patches, merged, patches, shares, _):
     shares[:] = np.float32(1.0 - own_patches / patches)
 
 
-KERNELS[Mean] = Kernel(start, update, finish, share, rows=lambda mean: 1, parameter=lambda mean: 0.0)
+@compiled(SPREAD)
+def spread(sims, state, slopes, _):
+    for p in range(sims.shape[0]):
+        for w in range(sims.shape[1]):
+            sims[p, w] = slopes[w] / np.float32(sims.shape[0])
+
+
+KERNELS[Mean] = Kernel(start, update, finish, share, spread, rows=lambda mean: 1, parameter=lambda mean: 0.0)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from harness.aggregators.topk import TopK
-from harness.scoring.kernels.base import FINISH, KERNELS, LOWEST, SHARE, START, UPDATE, Kernel, compiled
+from harness.scoring.kernels.base import FINISH, KERNELS, LOWEST, SHARE, SPREAD, START, UPDATE, Kernel, compiled
 
 
 @compiled(START)
@@ -48,6 +48,24 @@ def share(own, own_patches, merged, patches, shares, k):
         shares[w] = np.float32(1.0 - stayed / best)
 
 
-KERNELS[TopK] = Kernel(
-    start, update, finish, share, rows=lambda topk: -(-topk.k // 4) * 4 + 1, parameter=lambda topk: float(topk.k)
-)
+@compiled(SPREAD)
+def spread(sims, state, slopes, k):
+    best, left = min(np.int64(k), sims.shape[0]), state.shape[0] - 1
+    last = best - 1
+    for w in range(sims.shape[1]):
+        state[left, w] = np.float32(0.0)  # how many of the selected tie with the last of them
+        for level in range(best):
+            state[left, w] += np.float32(1.0) if state[level, w] <= state[last, w] else np.float32(0.0)
+    for p in range(sims.shape[0]):
+        for w in range(sims.shape[1]):
+            tied = sims[p, w] == state[last, w] and state[left, w] > np.float32(0.0)
+            state[left, w] -= np.float32(1.0) if tied else np.float32(0.0)
+            chosen = tied or sims[p, w] > state[last, w]
+            sims[p, w] = slopes[w] / np.float32(best) if chosen else np.float32(0.0)
+
+
+def _rows(topk) -> int:
+    return -(-topk.k // 4) * 4 + 1
+
+
+KERNELS[TopK] = Kernel(start, update, finish, share, spread, rows=_rows, parameter=lambda topk: float(topk.k))

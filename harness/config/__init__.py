@@ -1,0 +1,96 @@
+"""The resolved question of a command: every option checked, all mistakes reported at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from harness.config.questions import (
+    EvalConfig,
+    GradientsConfig,
+    Question,
+    Reranking,
+    Retrieval,
+    StressConfig,
+    SynthConfig,
+)
+from harness.config.readers import READERS
+from harness.errors import OptionError, Problems, examples, first_line, unknown
+
+__all__ = ["EvalConfig", "GradientsConfig", "Question", "Reranking", "Retrieval", "StressConfig", "SynthConfig"]
+__all__ += ["Q", "read_config", "resolve"]
+
+Q = TypeVar("Q", bound=Question)
+
+
+def names(kind: type[Question]) -> list[str]:
+    return [field.name for field in dataclasses.fields(kind)]
+
+
+def read_config(kind: type[Question], path: Path) -> dict[str, Any]:
+    """Options from a YAML file; a run's ``config.yaml`` is one. Raises OptionError naming unknown keys."""
+    try:
+        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:  # PyYAML lets ValueErrors of values through
+        raise OptionError(f"config {path}: {first_line(error)}") from None
+    if not isinstance(given, dict):
+        raise OptionError(f"config {path}: must be keys and values, one option a line")
+    command = given.pop("command", kind.command)
+    if command != kind.command:
+        raise OptionError(f"config {path} is of `harness {command}`, not of `harness {kind.command}`")
+    if wrong := [str(key) for key in given if key not in names(kind)]:
+        raise OptionError(*(f"config {path}: {unknown('option', key, names(kind))}" for key in wrong))
+    return given
+
+
+def resolve(kind: type[Q], **given: Any) -> Q:
+    """Check every option and fill in defaults; None means not given. Raises OptionError with all mistakes."""
+    if wrong := [key for key in given if key not in names(kind)]:
+        raise OptionError(*(unknown("option", key, names(kind)) for key in wrong))
+    values = {field.name: field.default for field in dataclasses.fields(kind)}
+    values |= {key: value for key, value in given.items() if value is not None}
+    problems = Problems()
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        with problems:
+            found[name] = None if value is None else READERS[name](value, problems)
+    if "dataset" in values:
+        from harness import corpora
+
+        with problems:
+            card = corpora.check(str(values["dataset"]), found.get("split"))
+            found["split"] = found.get("split") or card.splits[0]
+            if given.get("checkpoint") is None and card.checkpoint:
+                found["checkpoint"] = card.checkpoint
+    _check_depth(found, problems)
+    if issubclass(kind, SynthConfig) and len(found) == len(values):
+        _check_world(found, problems)
+    problems.stop(OptionError)
+    return kind(**found)
+
+
+def _check_depth(found: dict[str, Any], problems: Problems) -> None:
+    from harness import metrics
+
+    depth = found.get("depth") or 0
+    deep = {name: cut for name in found.get("measures", ()) if (cut := metrics.cutoff(name) or 0) > depth > 0}
+    if deep:
+        problems.add(f"measures {examples(deep)} look deeper than depth {depth}; give --depth {max(deep.values())}")
+
+
+def _check_world(found: dict[str, Any], problems: Problems) -> None:
+    """A synthetic study's counts must fit each other."""
+    for support in found["support"]:
+        with problems:
+            try:
+                SynthConfig(**found).world(found["seed"], support)
+            except ValueError as error:
+                raise OptionError(str(error)) from None
+    for name in ("batch", "gallery"):
+        if not 2 <= found[name] <= found["queries"] or found["queries"] % found[name]:
+            problems.add(f"{name} {found[name]} must be at least 2 and divide queries, {found['queries']}")
+    if found["epochs"] % found["every"]:
+        problems.add(f"every {found['every']} must divide epochs, {found['epochs']}")

@@ -1,0 +1,85 @@
+"""What each command is asked: frozen, with the defaults."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from harness.worlds.plan import Plan
+
+
+@dataclass(frozen=True)
+class Question:
+    """What every command is asked; how it is answered (device, engine, output) is not part of the question."""
+
+    command: ClassVar[str]
+
+    def plain(self) -> dict[str, Any]:
+        """As YAML holds it."""
+        values = dataclasses.asdict(self)
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+
+@dataclass(frozen=True)
+class Retrieval(Question):
+    """What commands that load a dataset and a checkpoint are asked."""
+
+    dataset: str = "stdlib"
+    split: str | None = None
+    checkpoint: str = "minilm"  # or what the dataset's card says
+    pool: tuple[str, ...] = ("maxsim",)
+    limit: int | None = None
+    seed: int = 0
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class Reranking(Retrieval):
+    """What commands that rerank candidates are asked besides."""
+
+    candidates: str = "faiss"
+    index: str = "auto"
+    depth: int = 100
+    measures: tuple[str, ...] = ("nDCG@10", "R@1", "R@10")
+
+
+@dataclass(frozen=True)
+class EvalConfig(Reranking):
+    """``harness eval``."""
+
+    command = "eval"
+
+    lengths: tuple[int, ...] = (32, 64, 128, 256)
+    arms: tuple[str, ...] = ("truncate", "pad")
+    evidence: int | None = None
+    fill: str = "distractor"
+
+
+@dataclass(frozen=True)
+class StressConfig(Reranking):
+    """``harness stress``."""
+
+    command = "stress"
+
+    inject: tuple[str, ...] = ("hard", "spike", "gaussian")
+    counts: tuple[int, ...] = (0, 25, 50, 100, 200, 400)
+    cosine: float = 0.6
+    tokens: int = 4
+
+
+@dataclass(frozen=True)
+class GradientsConfig(Retrieval):
+    """``harness gradients``."""
+
+    command = "gradients"
+
+    lengths: tuple[int, ...] = (64, 128, 256, 512)
+    pairs: int = 160
+
+
+@dataclass(frozen=True)
+class SynthConfig(Question, Plan):
+    """``harness synth``."""
+
+    command = "synth"

@@ -1,0 +1,148 @@
+"""A synthetic study in a terminal: its tables beside the study's figures, and which of its claims hold here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from harness.records import Manifest
+from harness.reports.figures import labelled
+from harness.worlds.analysis import SLOPE
+
+STUDY = {"maxsim": ("0.78", "0.33–0.38"), "topk:4": ("0.45", "0.33–0.38"), "softmax:1.0": ("0.18", "clearly lower")}
+
+
+def show(summary: pd.DataFrame, tests: pd.DataFrame, manifest: Manifest, path: str, console: Console) -> None:
+    """Print a run of ``harness synth``: training, lengths, injection, claims, and where the files are."""
+    config = manifest.config
+    table, tests = labelled(summary), labelled(tests)
+    marked = tests[tests["p_holm"] < 0.05]
+    for line in (
+        f"\n[bold]Synthetic study[/]: {config['seeds']} seeds, {config['epochs']} epochs, {config['queries']} queries.",
+        *(f"Note: {note}." for note in manifest.notes),
+        f"Intervals are Student's over seeds; † marks a difference from {config['pool'][0]} (paired t-test over seeds,"
+        " Holm-corrected p < 0.05). Under injection a cell is Recall@1 and its share of the value at K = 0, below it"
+        " the hijack rate.",
+    ):
+        console.print(line, highlight=False)
+    console.print(training(table, marked, config["epochs"]))
+    console.print(by_length(table, marked, config["lengths"]))
+    for kind in config["inject"]:
+        console.print(by_count(table, marked, kind))
+    for line in claims(tests, config["lengths"]):
+        console.print(line, highlight=False, markup=False)
+    console.print(
+        f"\nFiles: {escape(path)}; figure1.html and tradeoff.html show them.", soft_wrap=True, highlight=False
+    )
+
+
+def grid(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
+    for name in columns:
+        table.add_column(name, justify="left" if name == columns[0] else "right", no_wrap=True)
+    return table
+
+
+def short(value: float) -> str:
+    """Three decimals without the zero before the point."""
+    return f"{value:.3f}".replace("0.", ".", 1)
+
+
+def percent(share: float) -> str:
+    return f"{share:.0%}" if share < 10 else f"×{share:.0f}"
+
+
+def cell(rows: pd.DataFrame, marked: pd.DataFrame | None = None) -> str:
+    """One place's mean and interval; a dagger if a test of that place is among the marked."""
+    row = rows.iloc[0]
+    half = "" if pd.isna(row["ci_low"]) else f" ±{short((row['ci_high'] - row['ci_low']) / 2)}"
+    return f"{short(row['value'])}{half}{' ' if marked is None or not len(marked) else '†'}"
+
+
+def at(table: pd.DataFrame, operator: str, **place: object) -> pd.DataFrame:
+    """Rows of one operator at a place, such as measure="gini", epoch=100."""
+    keep = table["operator"] == operator
+    for column, value in place.items():
+        keep &= (table[column] == value).fillna(False).astype(bool)
+    return table[keep]
+
+
+def training(table: pd.DataFrame, marked: pd.DataFrame, epochs: int) -> Table:
+    """After the last epoch, the study's figures below; the Gini's range over all measured epochs from the fifth on."""
+    out = grid("after training", "Gini", "from epoch 5", "R@1 train", "R@1 held-out")
+    for operator, mine in table.groupby("operator", sort=False):
+        study = STUDY.get(str(mine["pool"].iloc[0]))
+        gini = at(mine, operator, measure="gini")
+        later = gini[gini["epoch"] >= 5]["value"]
+        found = [cell(gini[gini["epoch"] == epochs], at(marked, operator, measure="gini"))]
+        found += [f"{short(later.min())}–{short(later.max())} " if len(later) else ""]
+        found += [
+            cell(at(mine, operator, measure="recall", split=split, epoch=epochs)) for split in ("train", "heldout")
+        ]
+        out.add_row(escape(operator), *found)
+        if study:
+            out.add_row("  the study", study[0], "", "", study[1], style="dim")
+    return out
+
+
+def by_length(table: pd.DataFrame, marked: pd.DataFrame, lengths: list[int]) -> Table:
+    """Held-out Recall@1 at every length, and its change for each doubling."""
+    places = [*map(str, lengths), *([SLOPE] if len(lengths) > 1 else [])]
+    out = grid("R@1 held-out", *(f"M = {length}" for length in lengths), *places[len(lengths) :])
+    for operator in dict.fromkeys(table["operator"]):
+        place = [{"measure": "recall", "split": "heldout", "length": one} for one in places]
+        out.add_row(escape(operator), *(cell(at(table, operator, **one), at(marked, operator, **one)) for one in place))
+    return out
+
+
+def by_count(table: pd.DataFrame, marked: pd.DataFrame, kind: str) -> Table:
+    """Recall@1 under one kind of injection and the share retained; the hijack rate below."""
+    attacked = table[table["inject"] == kind]
+    counts = sorted(set(attacked["count"].dropna()))
+    out = grid(f"R@1, {kind}", *(f"K = {count}" for count in counts))
+    for operator in dict.fromkeys(table["operator"]):
+        cells = []
+        for count in counts:
+            place = {"inject": kind, "count": count}
+            value, kept, held = (at(attacked, operator, measure=name, **place)["value"].tolist()
+                                 for name in ("recall", "retained", "hijack_rate"))  # fmt: skip
+            dagger = "†" if len(at(marked, operator, measure="retained", **place)) else " "
+            share = f" {percent(kept[0])}{dagger}" if count and kept else " "
+            cells.append(f"{short(value[0])}{share}" + (f"\n{held[0]:.0%} " if count and held else ""))
+        out.add_row(escape(operator), *cells)
+    return out
+
+
+def claims(tests: pd.DataFrame, lengths: list[int]) -> Iterator[str]:
+    """The study's claims that this run can judge, each with the test that judges it."""
+    against = tests[tests["baseline"] == "maxsim"]
+    for operator in dict.fromkeys(against["operator"]):
+        soft = operator.startswith("softmax")
+        yield f"\n{operator} against maxsim, as the study claims:"
+        mine = against[against["operator"] == operator]
+        recall = mine[(mine["measure"] == "recall") & (mine["split"] == "heldout")]
+        yield verdict("maxsim concentrates gradients more", mine[mine["measure"] == "gini"], -1)
+        yield verdict("maxsim falls faster as documents grow (slope)", recall[recall["length"] == SLOPE], +1)
+        if soft:
+            for length in lengths:
+                yield verdict(f"softmax is lower at M = {length}", recall[recall["length"] == str(length)], -1)
+        else:
+            longest = recall[recall["length"] == str(max(lengths))]
+            yield verdict(f"it is ahead at M = {max(lengths)}", longest, +1)
+
+
+def verdict(claim: str, tested: pd.DataFrame, sign: int) -> str:
+    """Holds, the contrary holds, or no difference; with the paired difference and its corrected p."""
+    if not len(tested) or pd.isna(tested["p_holm"].iloc[0]):
+        return f"  {claim}: not tested"
+    row = tested.iloc[0]
+    word = "no difference seen"
+    if row["p_holm"] < 0.05:
+        word = "holds" if row["mean_difference"] * sign > 0 else "the contrary holds"
+    interval = f"[{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]"
+    return f"  {claim}: {word} ({row['mean_difference']:+.3f} {interval}, Holm-corrected p = {row['p_holm']:.2g})"
