@@ -33,7 +33,7 @@ class Encodes(Protocol):
 
     def recipe(self, role: str) -> dict[str, Any]: ...
 
-    def encode(self, texts: Sequence[str], role: str) -> Iterator[list[tuple[int, np.ndarray]]]: ...
+    def encode(self, items: Sequence[Document | Query], role: str) -> Iterator[list[tuple[int, np.ndarray]]]: ...
 
 
 class Shard:
@@ -124,7 +124,7 @@ def fetch(
                     advance(len(part))
                     continue
                 encoded: list[np.ndarray] = [np.empty((0, 0))] * len(part)
-                for batch in encoder.encode([item.text for item in part], role):
+                for batch in encoder.encode(part, role):
                     for at, vectors in batch:
                         encoded[at] = vectors
                     advance(len(batch), sum(len(vectors) for _, vectors in batch))

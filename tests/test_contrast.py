@@ -186,7 +186,7 @@ def test_gradients_reach_the_parameters_of_an_encoder_of_queries_and_of_document
         close(got, expected)
 
 
-@pytest.mark.parametrize("spec", [*FEW, "blend"])
+@pytest.mark.parametrize("spec", FEW)
 def test_the_number_of_threads_changes_no_bit(spec):
     random = torch.Generator().manual_seed(0)
     tokens, patches, slopes = (torch.randn(shape, generator=random) / 8 for shape in ((700, 64), (2737, 64), (2, 4)))

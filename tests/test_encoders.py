@@ -14,6 +14,7 @@ import pytest
 from harness import encoders
 from harness.encoders import transformer
 from harness.errors import DataError, OptionError
+from harness.records import Document
 
 TEXT = "the quick brown fox jumps over a lazy dog while seven quiet owls watch from old oak trees"
 WORDS = TEXT.split()
@@ -67,9 +68,13 @@ def texts(count=9, longest=40):
     return [" ".join(random.choice(WORDS, size=size)) for size in sizes]
 
 
+def documents(texts):
+    return [Document(str(at), text) for at, text in enumerate(texts)]
+
+
 def encode(encoder, items, role="document"):
     found = {}
-    for batch in encoder.encode(items, role):
+    for batch in encoder.encode(documents(items), role):
         for at, vectors in batch:
             assert at not in found
             found[at] = vectors
@@ -121,7 +126,8 @@ def test_vectors_do_not_depend_on_the_batch(bert, monkeypatch, budget):
 
 def test_a_batch_stays_within_the_token_budget(bert, monkeypatch):
     monkeypatch.setattr(transformer, "TOKENS", 100)
-    sizes = [len(batch) * max(len(one) for _, one in batch) for batch in open_float32(bert).encode(texts(), "document")]
+    batches = open_float32(bert).encode(documents(texts()), "document")
+    sizes = [len(batch) * max(len(one) for _, one in batch) for batch in batches]
     assert len(sizes) > 2 and max(sizes) <= 100
 
 

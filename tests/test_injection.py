@@ -65,7 +65,7 @@ def test_injected_patches_are_a_function_of_the_seed_and_the_two_ids(kind):
 def test_picks_are_spread_evenly_and_independent_between_pairs():
     many = Injection("hard", (0, 4000))
     drawn = np.stack([picks(many, "q", f"d{number}") for number in range(50)])  # (50, 4000)
-    assert 0 <= drawn.min() and drawn.max() < BANK
+    assert drawn.min() >= 0 and drawn.max() < BANK
     counts = np.bincount(drawn.ravel(), minlength=BANK)
     chi = ((counts - counts.mean()) ** 2 / counts.mean()).sum()
     assert abs(chi - BANK) < 5 * np.sqrt(2 * BANK)

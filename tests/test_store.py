@@ -29,7 +29,8 @@ class Fake:
     def recipe(self, role):
         return {"role": role, "dtype": self.dtype}
 
-    def encode(self, texts, role):
+    def encode(self, items, role):
+        texts = [item.text for item in items]
         order = sorted(range(len(texts)), key=lambda at: (len(texts[at]), -at))
         for start in range(0, len(order), 2):
             batch = order[start : start + 2]
@@ -166,9 +167,9 @@ class Broken(Fake):
         super().__init__()
         self.instead = instead
 
-    def encode(self, texts, role):
-        for batch in super().encode(texts, role):
-            changed = [(at, self.instead.get(texts[at], vectors)) for at, vectors in batch]
+    def encode(self, items, role):
+        for batch in super().encode(items, role):
+            changed = [(at, self.instead.get(items[at].text, vectors)) for at, vectors in batch]
             yield [(at, vectors) for at, vectors in changed if vectors is not None]
 
 

@@ -17,6 +17,7 @@ from harness.encoders import concepts
 from harness.encoders.concepts import Concepts, dictionary, raw
 from harness.errors import DataError, OptionError
 from harness.pipeline import evaluate
+from harness.records import Query
 
 SMALL = World(concepts=30, dim=8, tokens=6, support=3, shared=2, mixed=2, queries=16, patches=20)
 
@@ -108,22 +109,24 @@ def test_a_card_makes_another_world(tmp_path, monkeypatch):
 def test_the_encoder_refuses_what_is_not_its_own(tmp_path):
     for text in ("hello world", "a@0,40,16,0.1 c99", "a@0,40,16 c1", "a@0,40,16,0.1 x"):
         with pytest.raises(DataError, match="synthetic world"):
-            list(Concepts("float32", "cpu").encode([text], "query"))
+            list(Concepts("float32", "cpu").encode([Query("q", text)], "query"))
     with pytest.raises(OptionError, match="float32"):
         encoders.load("concepts", "bfloat16", "cpu")
     net = concepts.network(8, 5, np.random.default_rng(0))
     concepts.save(tmp_path / "trained", net, {"key": SMALL.key, "dim": 8, "width": 5})
     with pytest.raises(DataError, match="trained on world"):
-        list(encoders.load(str(tmp_path / "trained"), "float32", "cpu").encode(["a@1,30,8,0.1 c1"], "query"))
+        list(
+            encoders.load(str(tmp_path / "trained"), "float32", "cpu").encode([Query("a", "a@1,30,8,0.1 c1")], "query")
+        )
 
 
 def test_a_saved_network_is_the_network(tmp_path):
     net = concepts.network(8, 5, np.random.default_rng(0))
     concepts.save(tmp_path / "trained", net, {"key": SMALL.key, "dim": 8, "width": 5})
-    texts = [query.text for query in make(SMALL, "test").queries]
-    ((_, first), *_), *_ = encoders.load(str(tmp_path / "trained"), "float32", "cpu").encode(texts, "query")
+    queries = make(SMALL, "test").queries
+    ((_, first), *_), *_ = encoders.load(str(tmp_path / "trained"), "float32", "cpu").encode(queries, "query")
     with torch.no_grad():
-        expected = torch.nn.functional.normalize(net(torch.from_numpy(raw(texts[0]))), dim=-1)
+        expected = torch.nn.functional.normalize(net(torch.from_numpy(raw(queries[0].text))), dim=-1)
     np.testing.assert_allclose(first, expected, atol=1e-3)
 
 

@@ -19,7 +19,7 @@ from harness.config import SynthConfig, resolve
 from harness.encoders import concepts
 from harness.engines import ENGINES
 from harness.engines.local import Local
-from harness.errors import OptionError
+from harness.errors import DataError, OptionError
 from harness.worlds import analysis
 from harness.worlds.measuring import encoded, ginis, recall
 from harness.worlds.plan import Trial
@@ -128,11 +128,23 @@ def test_the_loss_is_in_batch_info_nce():
     assert float(info_nce(aggregator, net, train, batch, 12, config)) == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_training_that_diverges_says_so():
+    config = plan(epochs=3, rate=1e3, temperature=1e-6)
+    train = training_set(config)
+    train.documents[0, 0] = float("nan")
+    with pytest.raises(DataError, match="lower --rate"):
+        fit(AGGREGATORS.make("maxsim"), train, Trial("maxsim", 0, 12, 4), config, lambda *_: None)
+
+
 def test_pools_of_a_seed_begin_alike():
     config, nets = plan(epochs=1), []
+
+    def after(epoch, loss, net):
+        if epoch == 0:
+            nets.append([weights.clone() for weights in net.parameters()])
+
     for pool in ("maxsim", "mean"):
-        fit(AGGREGATORS.make(pool), training_set(config), Trial(pool, 0, 12, 4), config,
-            lambda epoch, _, net: nets.append([p.clone() for p in net.parameters()]) if epoch == 0 else None)  # fmt: skip
+        fit(AGGREGATORS.make(pool), training_set(config), Trial(pool, 0, 12, 4), config, after)
     assert all(torch.equal(a, b) for a, b in zip(*nets, strict=True))
 
 

@@ -12,16 +12,17 @@ import numpy as np
 
 from harness.errors import DataError, OptionError, first_line, unknown
 from harness.files import checksum
+from harness.records import Document, Query
 from harness.registry import Registry
 
 DTYPES = ("float32", "bfloat16")
 
 
 class Encoder(Protocol):
-    """Texts in, one vector a patch out.
+    """Documents or queries in, one vector a patch out.
 
     fingerprint: names weights and tokenizer; recipe(role): all else that decides the vectors, as plain values;
-    encode(texts, role): batches of (index, float16 (p, d)) in any order, every index once; tokens(text, role): what
+    encode(items, role): batches of (index, float16 (p, d)) in any order, every index once; tokens(text, role): what
     each patch of a text stands for.
     """
 
@@ -29,7 +30,7 @@ class Encoder(Protocol):
 
     def recipe(self, role: str) -> dict[str, Any]: ...
 
-    def encode(self, texts: Sequence[str], role: str) -> Iterator[list[tuple[int, np.ndarray]]]: ...
+    def encode(self, items: Sequence[Document | Query], role: str) -> Iterator[list[tuple[int, np.ndarray]]]: ...
 
     def tokens(self, text: str, role: str) -> list[str]: ...
 

@@ -20,6 +20,7 @@ from harness.encoders.base import FAMILIES, NAMED
 from harness.errors import DataError, OptionError, examples
 from harness.files import checksum, digest, write_atomically
 from harness.randomness import generator
+from harness.records import Document, Query
 
 if TYPE_CHECKING:
     import torch
@@ -99,9 +100,10 @@ class Concepts:
     def recipe(self, role: str) -> dict[str, Any]:
         return {"family": "concepts"}
 
-    def encode(self, texts: Sequence[str], role: str) -> Iterator[list[tuple[int, np.ndarray]]]:
+    def encode(self, items: Sequence[Document | Query], role: str) -> Iterator[list[tuple[int, np.ndarray]]]:
         import torch
 
+        texts = [item.text for item in items]
         if foreign := [text.split()[0] for text in texts if self.key and text.split()[0].split("@")[-1] != self.key]:
             raise DataError(f"this encoder was trained on world {self.key}, not that of {examples(foreign)};"
                             " use the checkpoint named concepts, or train on that world")  # fmt: skip

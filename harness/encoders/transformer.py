@@ -13,6 +13,7 @@ import numpy as np
 from harness.encoders.base import FAMILIES
 from harness.errors import DataError, examples, first_line
 from harness.files import checksum, digest
+from harness.records import Document, Query
 
 TOKENS = 8192  # tokens a batch, padding included: keeps two cores busy, and their caches
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -62,12 +63,14 @@ class Transformer:
     def recipe(self, role: str) -> dict[str, Any]:
         return {"family": "transformer", "tokens": "all", "norm": "l2", "limit": self.limit, "dtype": self.dtype}
 
-    def encode(self, texts: Sequence[str], role: str) -> Iterator[list[tuple[int, np.ndarray]]]:
+    def encode(self, items: Sequence[Document | Query], role: str) -> Iterator[list[tuple[int, np.ndarray]]]:
         """Batches of (index, float16 (p, d)), longest texts first so that a batch pads little."""
         import torch
 
         tokenizer, model = self.loaded
-        ids = tokenizer(list(texts), truncation=True, max_length=self.limit, return_attention_mask=False)
+        ids = tokenizer(
+            [item.text for item in items], truncation=True, max_length=self.limit, return_attention_mask=False
+        )
         tokens: list[list[int]] = ids["input_ids"]
         order = sorted(range(len(tokens)), key=lambda at: -len(tokens[at]))
         for batch in _batches(order, [len(one) for one in tokens]):

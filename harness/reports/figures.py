@@ -21,17 +21,25 @@ def labelled(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def lines(table: pd.DataFrame, x: alt.X, y: str, title: str, order: list[str]) -> alt.LayerChart:
-    """A line an operator with its interval as a band; dashed for the training set."""
+    """A line an operator with its interval as a band."""
     colour = alt.Color("operator:N", sort=order, title="pool")
     tips = ["operator", "split", x.shorthand.split(":")[0], alt.Tooltip("value", format=".3f"),
             alt.Tooltip("ci_low", format=".3f"), alt.Tooltip("ci_high", format=".3f"), "n_seeds"]  # fmt: skip
-    dash = alt.StrokeDash("split:N", title="split", sort=["heldout", "train"])
     base = alt.Chart(table, title=title).encode(x=x, color=colour, detail="split:N")
     value = alt.Y("value:Q", title=y, scale=alt.Scale(zero=True))
     return (
         base.mark_area(opacity=0.2).encode(y=alt.Y("ci_low:Q", title=y), y2="ci_high:Q")
-        + base.mark_line(point=alt.OverlayMarkDef(size=25)).encode(y=value, strokeDash=dash, tooltip=tips)
+        + base.mark_line(point=alt.OverlayMarkDef(size=25)).encode(y=value, tooltip=tips, **dashes(table))
     ).properties(width=300, height=240)
+
+
+def dashes(table: pd.DataFrame) -> dict[str, alt.StrokeDash]:
+    """Where a panel shows both splits, the training set's lines are dashed."""
+    if table["split"].nunique() < 2:
+        return {}
+    scale = alt.Scale(domain=["heldout", "train"], range=[[1, 0], [4, 3]])
+    legend = alt.Legend(symbolType="stroke", symbolStrokeColor="#444444", symbolSize=300)
+    return {"strokeDash": alt.StrokeDash("split:N", title="split", scale=scale, legend=legend)}
 
 
 def figure_one(summary: pd.DataFrame) -> alt.HConcatChart:
@@ -62,16 +70,26 @@ def robustness(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def tradeoff(summary: pd.DataFrame) -> alt.LayerChart:
-    """Gini against retained Recall@1, one mark an operator with the intervals of both."""
+    """Gini against retained Recall@1, one mark an operator with the intervals of both.
+
+    The share's axis is linear near zero and logarithmic beyond: an operator may gain from patches in other documents.
+    """
     table = robustness(summary)
     count = int(table["count"].iloc[0]) if len(table) else 0
-    x = alt.X("value_gini:Q", title="Gini of patch gradients after training", scale=alt.Scale(zero=False))
-    y = alt.Y("value_kept:Q", title=f"Recall@1 retained, {count} hard patches", scale=alt.Scale(zero=False))
-    base = alt.Chart(table, title="Sparsity and robustness").encode(color=alt.Color("operator:N", title="pool"))
-    tips = ["operator", alt.Tooltip("value_gini", format=".3f"), alt.Tooltip("value_kept", format=".3f")]
+    ticks = [0, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 50, 100]
+    x = alt.X("value_gini:Q", title="Gini of patch gradients after training", scale=alt.Scale(domain=[0, 1]))
+    scale = alt.Scale(type="symlog", constant=0.1, domainMin=0)
+    title = f"Recall@1 retained under {count} hard patches"
+    y = alt.Y("value_kept:Q", title=title, axis=alt.Axis(values=ticks, format="%"), scale=scale)
+    colour = alt.Color("operator:N", title="pool", sort=list(table["operator"]), legend=None)
+    base = alt.Chart(table, title="Sparsity and robustness").encode(color=colour)
+    tips = ["operator", *(alt.Tooltip(f"{part}_{name}", format=".3f") for name in ("gini", "kept")
+                          for part in ("value", "ci_low", "ci_high"))]  # fmt: skip
+    whole = alt.Chart(pd.DataFrame({"all": [1.0]})).mark_rule(strokeDash=[4, 4], color="#888888").encode(y="all:Q")
     return (
-        base.mark_rule(opacity=0.5).encode(x=alt.X("ci_low_gini:Q", title=None), x2="ci_high_gini:Q", y=y)
-        + base.mark_rule(opacity=0.5).encode(x=x, y=alt.Y("ci_low_kept:Q", title=None), y2="ci_high_kept:Q")
+        whole
+        + base.mark_rule(opacity=0.5).encode(x=x, x2="ci_high_gini:Q", y=y).encode(x="ci_low_gini:Q")
+        + base.mark_rule(opacity=0.5).encode(x=x, y=y, y2="ci_high_kept:Q").encode(y="ci_low_kept:Q")
         + base.mark_point(filled=True, size=90, opacity=1).encode(x=x, y=y, tooltip=tips)
         + base.mark_text(align="left", dx=8, dy=-8).encode(x=x, y=y, text="operator:N")
-    ).properties(width=420, height=320)
+    ).properties(width=480, height=360)

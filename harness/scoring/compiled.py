@@ -131,9 +131,9 @@ def score_run(own, starts, kept, filler, filler_bounds, counts, tokens, bounds, 
             stack(tokens, bounds, queries[first:last], lanes)
             sims = sims_space[: patches * width].reshape((patches, width))
             np.dot(block[:patches], lanes.T, sims)
-            scores = score_space[:width]
+            scores = score_space[:used]  # lanes beyond them are there for the product alone
             for a in range(rows.shape[0]):
-                state = state_space[: rows[a] * width].reshape((rows[a], width))
+                state = state_space[: rows[a] * used].reshape((rows[a], used))
                 starters[a](state, parameters[a])
                 seen = 0
                 for length in range(counts.shape[1]):

@@ -13,6 +13,7 @@ import numba as nb
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.checkpoint import checkpoint
 
@@ -31,7 +32,11 @@ def contrast(
 
     tokens: float32 (Σt, d), the queries one after the other, token_counts (Q); patches: (Σp, d), patch_counts (D).
     """
-    kernel = kernel_of(aggregator)
+    if (sum(token_counts), sum(patch_counts)) != (len(tokens), len(patches)):
+        raise ValueError(
+            f"counts {sum(token_counts)}, {sum(patch_counts)} do not fit {len(tokens)}, {len(patches)} rows"
+        )
+    kernel, tokens, patches = kernel_of(aggregator), tokens.float(), patches.float()
     if kernel is not None and tokens.device.type == "cpu":
         bounds = [np.concatenate([[0], np.cumsum(counts)]) for counts in (token_counts, patch_counts)]
         return _Compiled.apply(aggregator, kernel, tokens, bounds[0], patches, bounds[1])
@@ -54,7 +59,9 @@ def _dense(aggregator: Aggregator, tokens: Tensor, token_counts, patches: Tensor
     scored = [checkpoint(block, tokens, *part, use_reentrant=False) if len(parts) > 1 else block(tokens, *part)
               for part in parts]  # fmt: skip
     owner = torch.repeat_interleave(torch.tensor(token_counts, device=tokens.device))
-    sums = torch.nn.functional.one_hot(owner).to(tokens.dtype)  # (T, Q): a product of fixed order, unlike index_add
+    sums = torch.nn.functional.one_hot(owner, len(token_counts)).to(
+        tokens.dtype
+    )  # (T, Q): a product of fixed order, unlike index_add
     return sums.T @ torch.cat(scored, 1)
 
 
@@ -70,6 +77,7 @@ class _Compiled(torch.autograd.Function):
         return torch.from_numpy(out)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, slopes):
         aggregator, kernel, token_bounds, patch_bounds = ctx.how
         tokens, patches = (one.detach().contiguous().numpy() for one in ctx.saved_tensors)

@@ -116,9 +116,9 @@ def attack_run(own, starts, patches, tokens, bounds, pairs, queries, banks, pick
             sims = np.empty((tall + most, lanes.shape[0]), np.float32)
             np.dot(block[:tall], lanes.T, sims[:tall])
             _inject(sims, n, banks, bounds, queries[first:last], picks[first:last])
-            scores = np.empty(lanes.shape[0], np.float32)
+            scores = np.empty(used, np.float32)
             for a in range(rows.shape[0]):
-                state = np.empty((rows[a], lanes.shape[0]), np.float32)
+                state = np.empty((rows[a], used), np.float32)
                 starters[a](state, parameters[a])
                 updaters[a](sims, 0, n, state, parameters[a])
                 clean, seen = state.copy(), n

@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from harness.aggregators import Aggregator
 from harness.encoders import concepts
+from harness.errors import DataError
 from harness.randomness import generator
 from harness.scoring.contrast import contrast
 from harness.worlds.plan import Plan, Trial
@@ -42,6 +43,8 @@ def fit(
             loss.backward()
             optimizer.step()
             losses.append(loss.detach())
+        if not all(weights.isfinite().all() for weights in trained.parameters()):
+            raise DataError(f"training diverged under {trial.pool}, seed {trial.seed}, epoch {epoch}; lower --rate")
         after(epoch, float(torch.stack(losses).mean()), trained)
     return trained
 

@@ -27,7 +27,7 @@ _vector = types.Array(types.float32, 1, "C")
 START = types.void(_matrix, types.float64)
 """start(state (rows, W), parameter): the state of an empty stream."""
 UPDATE = types.void(_matrix, types.int64, types.int64, _matrix, types.float64)
-"""update(sims (p, W), first, last, state, parameter): merge patches first … last − 1 into the state."""
+"""update(sims (p, ≥W), first, last, state (rows, W), parameter): merge patches first … last − 1 into the state."""
 FINISH = types.void(_matrix, types.int64, _vector, types.float64)
 """finish(state, patches seen, scores (W), parameter): one score a lane."""
 

@@ -36,10 +36,10 @@ def _raise_peak(sims, first, last, state, inverse):
     scratch = state.shape[0] - 1
     state[scratch, :] = state[0]
     for p in range(first, last):
-        for w in range(sims.shape[1]):
+        for w in range(state.shape[1]):
             state[scratch, w] = max(state[scratch, w], sims[p, w])
     for row in range(1, scratch):
-        for w in range(sims.shape[1]):
+        for w in range(state.shape[1]):
             state[row, w] *= exp_nonpositive((state[0, w] - state[scratch, w]) * inverse)
     state[0, :] = state[scratch]
 
@@ -49,7 +49,7 @@ def update_softmax(sims, first, last, state, tau):
     inverse = np.float32(1.0 / tau)
     _raise_peak(sims, first, last, state, inverse)
     for p in range(first, last):
-        for w in range(sims.shape[1]):
+        for w in range(state.shape[1]):
             weight = exp_nonpositive((sims[p, w] - state[0, w]) * inverse)
             state[1, w] += weight
             state[2, w] += weight * sims[p, w]
@@ -60,7 +60,7 @@ def update_sum(sims, first, last, state, tau):
     inverse = np.float32(1.0 / tau)
     _raise_peak(sims, first, last, state, inverse)
     for p in range(first, last):
-        for w in range(sims.shape[1]):
+        for w in range(state.shape[1]):
             state[1, w] += exp_nonpositive((sims[p, w] - state[0, w]) * inverse)
 
 

@@ -14,7 +14,7 @@ def start(state, _):
 @compiled(UPDATE)
 def update(sims, first, last, state, _):
     for p in range(first, last):
-        for w in range(sims.shape[1]):
+        for w in range(state.shape[1]):
             state[0, w] += sims[p, w]
 
 

@@ -15,10 +15,10 @@ def start(state, _):
 def update(sims, first, last, state, _):
     sinking = state.shape[0] - 1  # the last row carries the values on their way down
     for p in range(first, last):
-        for w in range(sims.shape[1]):
+        for w in range(state.shape[1]):
             state[sinking, w] = sims[p, w]
         for level in range(0, sinking, 4):
-            for w in range(sims.shape[1]):
+            for w in range(state.shape[1]):
                 value = state[sinking, w]
                 for step in range(4):
                     held = state[level + step, w]
