@@ -140,3 +140,19 @@ def test_eval_runs_on_the_world_without_a_checkpoint(tmp_path, monkeypatch):
     value = run.summary.set_index(["arm", "pool", "length"])["value"]
     assert value["truncate", "maxsim", 16] > 0.8 and set(run.summary["checkpoint"]) == {"concepts"}
     assert value["truncate", "maxsim", 16] > value["truncate", "mean", 16]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("world.json", "{"), ("world.json", "{}"), ("network.safetensors", "short"),
+     ("world.json", '{"key": "0,30,8,0.1", "dim": 9, "width": 5}'), ("network.safetensors", None)],
+)  # fmt: skip
+def test_a_damaged_network_is_one_line_naming_its_folder(tmp_path, name, content):
+    net = concepts.network(8, 5, np.random.default_rng(0))
+    concepts.save(tmp_path / "trained", net, {"key": SMALL.key, "dim": 8, "width": 5})
+    path = tmp_path / "trained" / name
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(DataError, match="trained"):
+        encoders.load(str(tmp_path / "trained"), "float32", "cpu")

@@ -12,12 +12,12 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from harness.encoders.base import FAMILIES, NAMED
-from harness.errors import DataError, OptionError, examples
+from harness.errors import DataError, OptionError, examples, first_line
 from harness.files import checksum, digest, write_atomically
 from harness.randomness import generator
 from harness.records import Document, Query
@@ -121,21 +121,25 @@ class Concepts:
 class Trained(Concepts):
     """A network that ``harness synth`` trained."""
 
-    rank = 0
+    rank: ClassVar[int] = 0
 
     @staticmethod
     def recognises(folder: Path) -> bool:
         return (folder / "world.json").exists()
 
     def __init__(self, folder: Path, dtype: str, device: str):
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         super().__init__(dtype, device)
-        about = json.loads((folder / "world.json").read_text())
-        self.fingerprint = digest(about, checksum(folder / "network.safetensors"))
-        self.key = about["key"]
-        self.trained = network(about["dim"], about["width"], np.random.default_rng(0))
-        self.trained.load_state_dict(load_file(folder / "network.safetensors"))
+        try:
+            about = json.loads((folder / "world.json").read_text())
+            self.fingerprint = digest(about, checksum(folder / "network.safetensors"))
+            self.key = about["key"]
+            self.trained = network(about["dim"], about["width"], np.random.default_rng(0))
+            self.trained.load_state_dict(load_file(folder / "network.safetensors"))
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            raise DataError(f"checkpoint {folder} cannot be loaded: {first_line(error)}") from None
 
 
 def save(folder: Path, trained: torch.nn.Sequential, about: dict[str, Any]) -> None:

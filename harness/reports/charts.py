@@ -33,5 +33,7 @@ def alignment(explained: pd.DataFrame) -> alt.FacetChart:
 def save(chart: alt.TopLevelMixin, path: Path) -> None:
     """Write a chart as .svg, .png, or .html that opens without a network."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    inline = {"inline": True} if path.suffix == ".html" else {}
-    chart.save(path, scale_factor=2 if path.suffix == ".png" else 1, **inline)
+    if path.suffix == ".html":
+        chart.save(path, inline=True)
+    else:
+        chart.save(path, scale_factor=2 if path.suffix == ".png" else 1)

@@ -75,7 +75,8 @@ def at(table: pd.DataFrame, operator: str, **place: object) -> pd.DataFrame:
 def training(table: pd.DataFrame, marked: pd.DataFrame, epochs: int) -> Table:
     """After the last epoch, the study's figures below; the Gini's range over all measured epochs from the fifth on."""
     out = grid("after training", "Gini", "from epoch 5", "R@1 train", "R@1 held-out")
-    for operator, mine in table.groupby("operator", sort=False):
+    for operator in dict.fromkeys(table["operator"]):
+        mine = at(table, operator)
         study = STUDY.get(str(mine["pool"].iloc[0]))
         gini = at(mine, operator, measure="gini")
         later = gini[gini["epoch"] >= 5]["value"]

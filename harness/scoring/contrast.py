@@ -47,7 +47,7 @@ def _dense(aggregator: Aggregator, tokens: Tensor, token_counts, patches: Tensor
     """As many documents at a time as HELD similarities allow, padded; if not all, made again for the gradients."""
 
     def block(tokens: Tensor, *documents: Tensor) -> Tensor:
-        padded = pad_sequence(documents, batch_first=True)  # (D, p, d)
+        padded = pad_sequence(list(documents), batch_first=True)  # (D, p, d)
         sims = (tokens @ padded.flatten(0, 1).T).view(len(tokens), *padded.shape[:2])  # (T, D, p)
         lengths = torch.tensor([len(one) for one in documents], device=tokens.device)
         slots = torch.arange(padded.shape[1], device=tokens.device)
