@@ -52,7 +52,7 @@ def ask(kind: str, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, A
 
 Dataset = Annotated[str | None, option("A name from `harness list datasets`, or a BEIR folder. [stdlib]")]
 Split = Annotated[str | None, option("Judged split. [the dataset's first]")]
-Checkpoint = Annotated[str | None, option("minilm, a local folder, or a hub id. [minilm]")]
+Checkpoint = Annotated[str | None, option("minilm, a local folder, a hub id, or embeddings:FOLDER. [minilm]")]
 Pool = Annotated[str | None, option("Aggregators, e.g. maxsim,topk:4,softmax:0.1; the first is the baseline. [maxsim]")]
 Lengths = Annotated[str | None, option("Patches a document is cut or grown to. [32,64,128,256]")]
 Candidates = Annotated[str | None, option("First stage: faiss, pooled, bm25, exact (all documents). [faiss]")]
@@ -168,6 +168,44 @@ def gradients(
     with interruptible():
         done = pipeline.gradients(progress=True, **how, **question)
     report.show(done.summary, done.tests, done.manifest, str(done.path), Console())
+
+
+@app.command()
+def compare(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Finished runs of one command; or give --checkpoint.")
+    ] = None,
+    checkpoint: Annotated[str | None, option("Two or more, e.g. a,b: their cells are computed first.")] = None,
+    baseline: Annotated[str | None, option("The run or checkpoint the others are compared with. [the first]")] = None,
+    dataset: Dataset = None,
+    split: Split = None,
+    pool: Pool = None,
+    lengths: Lengths = None,
+    arms: Annotated[str | None, option("truncate, pad, equalize. [truncate,pad]")] = None,
+    candidates: Candidates = None,
+    depth: Depth = None,
+    measures: Measures = None,
+    limit: Limit = None,
+    seed: Seed = None,
+    dtype: Dtype = None,
+    device: Device = "auto",
+    engine: Engine = "local",
+    output: Output = Path("runs"),
+    config: Config = None,
+) -> None:
+    """Finished runs, or checkpoints, against a baseline: differences, intervals, tests, winners and losers."""
+    given = {key: value for key, value in locals().items() if key not in ("runs", "checkpoint", "baseline")}
+    question, how = ask("EvalConfig", given)
+    from rich.console import Console
+
+    from harness import pipeline
+    from harness.reports import comparison as report
+
+    with interruptible():
+        done = pipeline.compare(
+            *(runs or []), checkpoint=checkpoint, baseline=baseline, progress=True, **how, **question
+        )
+    report.show(done.summary, done.tests, done.queries, done.manifest, str(done.path), Console())
 
 
 @app.command()

@@ -24,7 +24,7 @@ ROOMS = [
         "candidates",
     ),
     *("aggregators", "scoring", "concentration", "metrics", "stats", "degradation", "worlds", "training", "engines"),
-    *("runs", "reports", "config", "pipeline", "cli"),
+    *("runs", "comparison", "reports", "config", "pipeline", "cli"),
 ]
 FILES = sorted((ROOT / "harness").rglob("*.py"))
 

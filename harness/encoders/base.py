@@ -50,6 +50,8 @@ FAMILIES: Registry[type[Family]] = Registry("encoder")
 NAMED: Registry[Callable[[str, str], Encoder]] = Registry("checkpoint")
 """Checkpoints with a name and no files: (dtype, device) → encoder."""
 
+EMBEDDINGS = "embeddings:"  # then a folder of vectors, see harness.encoders.precomputed
+
 
 @dataclass(frozen=True)
 class Embedded:
@@ -77,6 +79,9 @@ def check(name: str) -> None:
     """Raise OptionError if no checkpoint can have this name. Opens and downloads nothing."""
     if max(map(len, Path(name).parts or [""])) > 200:
         raise OptionError(f"unknown checkpoint {name[:40] + '…'!r}: no name or path is that long")
+    if name.startswith(EMBEDDINGS):
+        _vectors(name)
+        return
     if (
         name in EMBEDDED
         or name in list(NAMED)
@@ -92,8 +97,10 @@ def check(name: str) -> None:
 
 
 def load(name: str, dtype: str, device: str) -> Encoder:
-    """Open a checkpoint: an embedded name, a local folder, or a hub id. Raises DataError with the next step."""
+    """Open a checkpoint: an embedded name, a folder, a hub id, or vectors. Raises DataError with the next step."""
     check(name)
+    if name.startswith(EMBEDDINGS):
+        return FAMILIES["precomputed"](_vectors(name), dtype, device)
     if name in list(NAMED):
         return NAMED[name](dtype, device)
     folder = _embedded(EMBEDDED[name]) if name in EMBEDDED else Path(name)
@@ -103,6 +110,19 @@ def load(name: str, dtype: str, device: str) -> Encoder:
         if family.recognises(folder):
             return family(folder, dtype, device)
     raise DataError(f"checkpoint {name!r}: {folder} holds no config.json with a tokenizer; is it a model folder?")
+
+
+def _vectors(name: str) -> Path:
+    """The folder in ``embeddings:DIR``. Raises OptionError if it is missing or holds no vectors."""
+    folder = Path(name.removeprefix(EMBEDDINGS))
+    if folder.parts[:1] == ("~",):  # which a shell leaves alone after a colon
+        folder = folder.expanduser()
+    what = "give a folder with documents.safetensors and queries.safetensors (or .npz)"
+    if not folder.is_dir():
+        raise OptionError(f"checkpoint {name!r}: no such folder; {what}")
+    if not FAMILIES["precomputed"].recognises(folder):
+        raise OptionError(f"checkpoint {name!r}: the folder holds vectors of neither documents nor queries; {what}")
+    return folder
 
 
 def _embedded(embedded: Embedded) -> Path:

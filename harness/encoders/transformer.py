@@ -17,6 +17,7 @@ from harness.records import Document, Query
 
 TOKENS = 8192  # tokens a batch, padding included: keeps two cores busy, and their caches
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt")
 SHIFTED = ("roberta", "mpnet", "camembert", "data2vec-text", "longformer", "luke")  # positions begin after padding's id
 IDENTITY = ("*.safetensors", "*.json", "*.txt", "*.model")  # what decides a checkpoint's vectors: weights and tokenizer
 
@@ -29,36 +30,17 @@ class Transformer:
 
     @staticmethod
     def recognises(folder: Path) -> bool:
-        tokenizer = ("tokenizer.json", "tokenizer_config.json", "vocab.txt")
-        return (folder / "config.json").exists() and any((folder / name).exists() for name in tokenizer)
+        return (folder / "config.json").exists() and any((folder / name).exists() for name in TOKENIZER)
 
     def __init__(self, folder: Path, dtype: str, device: str):
-        if not any((folder / name).exists() for name in WEIGHTS):
-            raise DataError(f"{folder} has no {WEIGHTS[0]}; convert its weights to safetensors first")
-        files = sorted(path for pattern in IDENTITY for path in folder.glob(pattern))
-        self.fingerprint = digest([(path.name, checksum(path)) for path in files])
-        self.folder, self.dtype, self.device, self.limit = folder, dtype, device, _limit(folder)
+        check_files(folder)
+        self.fingerprint = identity(folder)
+        self.folder, self.dtype, self.device, self.limit = folder, dtype, device, positions(folder)
 
     @functools.cached_property
     def loaded(self) -> tuple[Any, Any]:
         """Tokenizer and model, opened when the first text is encoded: cached vectors need neither."""
-        import torch
-        from transformers import AutoModel, AutoTokenizer
-        from transformers.utils import logging
-
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(self.folder, use_fast=True, trust_remote_code=False)
-            model, loading = AutoModel.from_pretrained(
-                self.folder, dtype=getattr(torch, self.dtype), use_safetensors=True, trust_remote_code=False,
-                output_loading_info=True,
-            )  # fmt: skip
-        except Exception as error:  # whatever transformers, tokenizers and safetensors raise on broken files
-            raise DataError(f"checkpoint {self.folder} cannot be loaded: {first_line(error)}") from None
-        if absent := sorted(name for name in loading["missing_keys"] if not name.startswith("pooler.")):
-            raise DataError(f"checkpoint {self.folder}: its weights lack {examples(absent)}; are they another model's?")
-        return tokenizer, model.eval().to(self.device)
+        return opened(self.folder, self.dtype, self.device)
 
     def recipe(self, role: str) -> dict[str, Any]:
         return {"family": "transformer", "tokens": "all", "norm": "l2", "limit": self.limit, "dtype": self.dtype}
@@ -72,8 +54,7 @@ class Transformer:
             [item.text for item in items], truncation=True, max_length=self.limit, return_attention_mask=False
         )
         tokens: list[list[int]] = ids["input_ids"]
-        order = sorted(range(len(tokens)), key=lambda at: -len(tokens[at]))
-        for batch in _batches(order, [len(one) for one in tokens]):
+        for batch in batches([len(one) for one in tokens]):
             padded = tokenizer.pad({"input_ids": [tokens[at] for at in batch]}, return_tensors="pt")
             with torch.inference_mode():
                 hidden = model(**padded.to(self.device)).last_hidden_state.float()
@@ -86,20 +67,93 @@ class Transformer:
         return tokenizer.convert_ids_to_tokens(tokenizer(text, truncation=True, max_length=self.limit)["input_ids"])
 
 
-def _batches(order: list[int], lengths: list[int]) -> Iterator[list[int]]:
-    """Consecutive items, longest first, so that rows × the longest row stay within the token budget."""
+def check_files(folder: Path) -> None:
+    """Raise DataError without a tokenizer or weights in safetensors: a pickle can run code when it is read."""
+    if not any((folder / name).exists() for name in TOKENIZER):
+        raise DataError(f"{folder} has no {TOKENIZER[0]}; is it a model folder?")
+    if not any((folder / name).exists() for name in WEIGHTS):
+        raise DataError(f"{folder} has no {WEIGHTS[0]}; convert its weights to safetensors first")
+
+
+def identity(folder: Path, parts: Sequence[str] = (".",), more: Sequence[str] = ()) -> str:
+    """A name for what decides the vectors: the weights, tokenizer and settings in these parts of the folder."""
+    files = sorted({path for part in parts for pattern in (*IDENTITY, *more) for path in (folder / part).glob(pattern)})
+    return digest([(path.relative_to(folder).as_posix(), checksum(path)) for path in files])
+
+
+def opened(folder: Path, dtype: str, device: str) -> tuple[Any, Any]:
+    """Tokenizer and model of a folder. No pickle is read and no code of the checkpoint is run."""
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    quiet()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
+        model, loading = AutoModel.from_pretrained(
+            folder, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False,
+            output_loading_info=True,
+        )  # fmt: skip
+    except Exception as error:  # whatever transformers, tokenizers and safetensors raise on broken files
+        raise DataError(f"checkpoint {folder} cannot be loaded: {first_line(error)}") from None
+    if absent := sorted(name for name in loading["missing_keys"] if not name.startswith("pooler.")):
+        raise DataError(f"checkpoint {folder}: its weights lack {examples(absent)}; are they another model's?")
+    return tokenizer, model.eval().to(device)
+
+
+def quiet() -> None:
+    """transformers says nothing on the way."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def check_vocabulary(folder: Path, tokenizer: Any, model: Any) -> None:
+    """Raise DataError if the tokenizer knows tokens that the embedding matrix has no row for."""
+    highest, rows = max(tokenizer.get_vocab().values()), len(model.get_input_embeddings().weight)
+    if highest >= rows:
+        raise DataError(
+            f"checkpoint {folder}: its tokenizer numbers tokens up to {highest:,}, but the embeddings in {WEIGHTS[0]}"
+            f" have {rows:,} rows; are they another model's?"
+        )
+
+
+def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Positions, longest first, in batches whose rows × the longest row stay within the token budget."""
+    order = sorted(range(len(lengths)), key=lambda at: -lengths[at])
     while order:
         size = max(1, TOKENS // max(1, lengths[order[0]]))
         yield order[:size]
         order = order[size:]
 
 
-def _limit(folder: Path) -> int:
-    """Most tokens a text may have: what the positions hold, less those that RoBERTa and its kin begin after."""
+def settings(path: Path, kind: type = dict) -> Any:
+    """A JSON file's content: an object, or what kind says. Raises DataError naming the file."""
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        family, positions = str(config.get("model_type", "")), int(config.get("max_position_embeddings") or 512)
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {first_line(error)}") from None
+    if not isinstance(found, kind):
+        raise DataError(f"{path} cannot be read: it holds no JSON {'object' if kind is dict else 'list'}")
+    return found
+
+
+def chosen(path: Path, found: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """What a file says for these keys, or the default. Raises DataError naming the file and values of another kind."""
+    about = {key: default if found.get(key) is None else found[key] for key, default in defaults.items()}
+    if wrong := [key for key, default in defaults.items() if type(about[key]) is not type(default)]:
+        raise DataError(f"{path}: {', '.join(f'{key} is {about[key]!r}' for key in wrong)}; is the file damaged?")
+    return about
+
+
+def positions(folder: Path) -> int:
+    """Most tokens a text may have: what the positions hold, less those that RoBERTa and its kin begin after."""
+    config = settings(folder / "config.json")
+    try:
+        family, held = str(config.get("model_type", "")), int(config.get("max_position_embeddings") or 512)
         shifted = any(name in family for name in SHIFTED)
-        return positions - (int(config.get("pad_token_id") or 1) + 1 if shifted else 0)
-    except (ValueError, TypeError, AttributeError) as error:
+        return held - (int(config.get("pad_token_id") or 1) + 1 if shifted else 0)
+    except (ValueError, TypeError) as error:
         raise DataError(f"{folder / 'config.json'} cannot be read: {first_line(error)}") from None

@@ -56,7 +56,9 @@ def prepare(config: Retrieval, device: str, stages: Stages) -> Inputs:
     counts = documents.counts
     whole = [name for name in getattr(config, "measures", ()) if metrics.cutoff(name) is None]
     notes = [f"{', '.join(whole)} see the first {config.depth:,} documents a query"] if whole else []  # type: ignore[attr-defined]
-    notes += [*dataset.notes, f"vectors computed in {config.dtype}, stored in float16, scored in float32"]
+    dtype = encoder.recipe("document").get("dtype")
+    computed = f"computed in {dtype}, " if dtype else ""
+    notes += [*dataset.notes, f"vectors {computed}stored in float16, scored in float32"]
     notes.append(f"documents have {counts.min():,} to {counts.max():,} patches, {counts.mean():.0f} on average")
     return Inputs(dataset, documents, queries, encoder, device, notes)
 

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from harness.records import Manifest
 from harness.reports.figures import labelled
+from harness.reports.tables import short
 from harness.worlds.analysis import SLOPE
 
 STUDY = {"maxsim": ("0.78", "0.33–0.38"), "topk:4": ("0.45", "0.33–0.38"), "softmax:1.0": ("0.18", "clearly lower")}
@@ -46,11 +47,6 @@ def grid(*columns: str) -> Table:
     for name in columns:
         table.add_column(name, justify="left" if name == columns[0] else "right", no_wrap=True)
     return table
-
-
-def short(value: float) -> str:
-    """Three decimals without the zero before the point."""
-    return f"{value:.3f}".replace("0.", ".", 1)
 
 
 def percent(share: float) -> str:
@@ -96,8 +92,12 @@ def by_length(table: pd.DataFrame, marked: pd.DataFrame, lengths: list[int]) -> 
     places = [*map(str, lengths), *([SLOPE] if len(lengths) > 1 else [])]
     out = grid("R@1 held-out", *(f"M = {length}" for length in lengths), *places[len(lengths) :])
     for operator in dict.fromkeys(table["operator"]):
-        place = [{"measure": "recall", "split": "heldout", "length": one} for one in places]
-        out.add_row(escape(operator), *(cell(at(table, operator, **one), at(marked, operator, **one)) for one in place))
+        cells = []
+        for one in places:
+            place = {"measure": "recall", "split": "heldout", "length": one}
+            found, dagger = at(table, operator, **place), at(marked, operator, **place)
+            cells.append(cell(found if one != SLOPE else found.assign(ci_low=float("nan")), dagger))
+        out.add_row(escape(operator), *cells)
     return out
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 from rich import box
@@ -87,6 +89,11 @@ def about_fill(arm: str, manifest: Manifest) -> str:
             evidence = f"evidence {done['evidence']}, " if done["evidence"] else ""
             return f" ({evidence}fill {done['fill']})"
     return ""
+
+
+def short(value: float, sign: str = "") -> str:
+    """Three decimals without the zero before the point; sign "+" shows it always."""
+    return re.sub(r"^([-+]?)0\.", r"\1.", f"{value:{sign}.3f}")
 
 
 def dagger(marked: bool) -> str:

@@ -1,0 +1,138 @@
+"""``harness compare``: checkpoints, or finished runs, against a baseline, query by query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness import comparison
+from harness.config import EvalConfig, resolve
+from harness.errors import DataError, OptionError, Problems, unknown
+from harness.files import digest
+from harness.pipeline.evaluation import evaluate
+from harness.pipeline.inputs import check_output, git_revision, versions
+from harness.records import Manifest
+from harness.runs import Result, RunDirectory, slug
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What ``harness compare`` wrote: every cell of every run, the tests against the baseline, values by query."""
+
+    path: Path
+    summary: pd.DataFrame
+    tests: pd.DataFrame
+    queries: pd.DataFrame
+    manifest: Manifest
+
+
+def compare(
+    *runs: str | Path,
+    checkpoint: str | Sequence[str] | None = None,
+    baseline: str | None = None,
+    output: str | Path = "runs",
+    progress: bool = False,
+    device: str = "auto",
+    engine: str = "local",
+    **question: Any,
+) -> Comparison:
+    """Compare finished runs, or checkpoints whose cells are computed first, against a baseline (default: the first).
+
+    runs: run directories of one command, eval or stress; question: with checkpoints, the options of ``harness eval``.
+    Raises HarnessError, with every way in which the runs answer different questions.
+    """
+    check_output(Path(output))
+    names = checkpoint.split(",") if isinstance(checkpoint, str) else list(checkpoint or [])
+    names = [name.strip() for name in names]
+    _check_given(runs, names, question)
+    problems = Problems()
+    for name in names:  # all of them before the first is computed
+        with problems:
+            resolve(EvalConfig, **question, checkpoint=name)
+    problems.stop(OptionError)
+    how: dict[str, Any] = {"output": output, "device": device, "engine": engine, "resume": True, "progress": progress}
+    found = [evaluate(**{**question, "checkpoint": name}, **how) for name in names] if names else read(runs)
+    labelled = label(found)
+    base = _baseline(baseline, labelled)
+    labelled = {base: labelled[base], **labelled}  # the baseline first
+    notes = comparison.check(labelled)
+    return write(labelled, base, notes, Path(output))
+
+
+def _check_given(runs: Sequence[str | Path], names: list[str], question: dict[str, Any]) -> None:
+    if bool(runs) == bool(names):
+        raise OptionError("give either finished runs, or --checkpoint with two or more names; not both, not neither")
+    if len(names or runs) < 2:
+        raise OptionError("a comparison needs two runs or checkpoints at least")
+    if twice := [
+        name for name in dict.fromkeys(map(str, names or runs)) if list(map(str, names or runs)).count(name) > 1
+    ]:
+        raise OptionError(f"{twice[0]} is given twice")
+    if runs and question:
+        raise OptionError(f"finished runs are compared as they are; {', '.join(question)} belong to --checkpoint")
+
+
+def read(runs: Sequence[str | Path]) -> list[Result]:
+    """Finished runs from disk. Raises OptionError naming all that are not."""
+    problems = Problems()
+    found: list[Result] = []
+    for path in map(Path, runs):
+        run = RunDirectory(path)
+        if not run.finished:
+            problems.add(f"{path} is no finished run: it has no manifest.json; harness list runs shows them")
+            continue
+        with problems:
+            if run.read_manifest().command not in comparison.PLACES:
+                raise DataError(
+                    f"{path} is a run of harness {run.read_manifest().command}; compare eval or stress runs"
+                )
+            found.append(run.result())
+    problems.stop(OptionError)
+    return found
+
+
+def label(runs: Sequence[Result]) -> dict[str, Result]:
+    """Runs by the shortest name that tells them apart: the checkpoint's, else the end of the run folder's, its hash."""
+    for name in (
+        lambda run: slug(str(run.manifest.config["checkpoint"])),
+        lambda run: run.path.name.rsplit("-", 1)[-1],
+    ):
+        named = {name(run): run for run in runs}
+        if len(named) == len(runs):
+            return named
+    raise OptionError("a run is given twice")
+
+
+def _baseline(asked: str | None, labelled: dict[str, Result]) -> str:
+    if asked is None:
+        return next(iter(labelled))
+    for name, run in labelled.items():
+        config = str(run.manifest.config["checkpoint"])
+        if asked in (name, config, run.path.name, str(run.path)) or Path(asked) == run.path:
+            return name
+    raise OptionError(unknown("baseline", asked, labelled))
+
+
+def write(runs: dict[str, Result], baseline: str, notes: list[str], output: Path) -> Comparison:
+    """The comparison's own run directory."""
+    base = runs[baseline].manifest
+    config = {"runs": {name: str(run.path) for name, run in runs.items()}, "baseline": baseline, "of": base.command}
+    key = digest(
+        config, [run.manifest.fingerprints for run in runs.values()], [run.manifest.config for run in runs.values()]
+    )
+    run = RunDirectory(output / f"compare-{slug(base.config['dataset'])}-{baseline}-{key[:8]}")
+    run.start("compare", config, digest(versions(), git_revision()))
+    values = comparison.stack(runs)
+    tests = comparison.compare(values, base.command, baseline)
+    queries = comparison.by_query(values, base.command, baseline)
+    summary = pd.concat([one.summary.assign(run=name) for name, one in runs.items()], ignore_index=True)
+    for name, table in (("summary.csv", summary), ("tests.csv", tests), ("queries.parquet", queries)):
+        run.write_table(name, table)
+    about = {**base.config, **config}
+    manifest = Manifest("compare", about, base.seeds, git_revision(), versions(), base.fingerprints, notes=notes)
+    run.write_manifest(manifest)
+    return Comparison(run.path, summary, tests, queries, manifest)

