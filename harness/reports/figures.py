@@ -38,8 +38,7 @@ def dashes(table: pd.DataFrame) -> dict[str, alt.StrokeDash]:
     if table["split"].nunique() < 2:
         return {}
     scale = alt.Scale(domain=["heldout", "train"], range=[[1, 0], [4, 3]])
-    legend = alt.Legend(symbolType="stroke", symbolStrokeColor="#444444", symbolSize=300)
-    return {"strokeDash": alt.StrokeDash("split:N", title="split", scale=scale, legend=legend)}
+    return {"strokeDash": alt.StrokeDash("split:N", title="split", scale=scale, legend=None)}
 
 
 def figure_one(summary: pd.DataFrame) -> alt.HConcatChart:
@@ -54,7 +53,13 @@ def figure_one(summary: pd.DataFrame) -> alt.HConcatChart:
                    axis=alt.Axis(values=sorted(set(lengths["length"]))))  # fmt: skip
     return alt.hconcat(
         lines(epochs[epochs["measure"] == "gini"], epoch, "Gini of patch gradients", "A  Concentration", order),
-        lines(epochs[epochs["measure"] == "recall"], epoch, "Recall@1", "B  Training", order),
+        lines(
+            epochs[epochs["measure"] == "recall"],
+            epoch,
+            "Recall@1",
+            "B  Training (dashed: the training queries)",
+            order,
+        ),
         lines(lengths, length, "Recall@1, held-out", "C  Document length", order),
     )
 
