@@ -125,7 +125,7 @@ def test_the_loss_is_in_batch_info_nce():
     for number, query in enumerate(queries):
         scores = torch.stack([aggregator(query @ one.T).sum() / 2.0 for one in candidates])
         expected -= scores.log_softmax(0)[number].item() / 3
-    assert float(info_nce(aggregator, net, train, batch, 12, config)) == pytest.approx(expected, rel=1e-5)
+    assert info_nce(aggregator, net, train, batch, 12, config).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_training_that_diverges_says_so():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -115,9 +115,12 @@ def attempt(
     moved = {name: one.to(device) for name, one in splits.items()}
     training: list[dict[str, Any]] = []
 
-    def after(epoch: int, loss: float | None, trained: torch.nn.Sequential) -> None:
-        if stop.is_set():
+    def alive(*_: Any) -> None:
+        if stop.is_set():  # Ctrl-C reaches the main thread alone
             raise KeyboardInterrupt
+
+    def after(epoch: int, loss: float | None, trained: torch.nn.Sequential) -> None:
+        alive()
         if epoch % config.every == 0:
             training.append({"epoch": epoch, "loss": loss, **progress_of(aggregator, trained, moved, trial, config)})
         last = training[-1]
@@ -125,7 +128,7 @@ def attempt(
         rows.step(str(trial), epoch, note)
 
     trained = fit(aggregator, moved["train"], trial, config, after)
-    found = {"training": training, **measure(aggregator, trained, moved, trial, config)}
+    found = {"training": training, **measure(aggregator, trained, moved, trial, config, alive)}
     named = {name: [{**vars(trial), **row} for row in part] for name, part in found.items()}
     concepts.save(folder, trained, about(world, config, trial))
     write_atomically(folder / "measured.json", json.dumps(named).encode())
@@ -149,7 +152,9 @@ def progress_of(aggregator, trained, splits: dict[str, Split], trial: Trial, con
     return found
 
 
-def measure(aggregator, trained, splits: dict[str, Split], trial: Trial, config: SynthConfig) -> dict[str, list[dict]]:
+def measure(
+    aggregator, trained, splits: dict[str, Split], trial: Trial, config: SynthConfig, alive: Callable[..., None]
+) -> dict[str, list[dict]]:
     """Rows of lengths.csv and injection.csv."""
     longest = max(config.lengths)
     swept = {name: by_length(aggregator, encoded(trained, raw, longest, config), list(config.lengths))
@@ -160,7 +165,7 @@ def measure(aggregator, trained, splits: dict[str, Split], trial: Trial, config:
         for length, value in zip(config.lengths, values, strict=True)
     ]
     attacked = encoded(trained, splits["heldout"], trial.train_length, config)
-    return {"lengths": lengths, "injection": list(under_injection(aggregator, attacked, trial, config))}
+    return {"lengths": lengths, "injection": list(under_injection(aggregator, attacked, trial, config, alive))}
 
 
 def write(run: RunDirectory, config: SynthConfig, found: Iterable[dict[str, list[dict[str, Any]]]]) -> None:

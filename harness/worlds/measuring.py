@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -59,14 +59,16 @@ def by_length(aggregator: Aggregator, world: Encoded, lengths: list[int]) -> lis
     return [recall(world.gallery, values) for values in scores.values[0]]
 
 
-def under_injection(aggregator: Aggregator, world: Encoded, trial: Trial, plan: Plan) -> Iterator[dict[str, Any]]:
+def under_injection(
+    aggregator: Aggregator, world: Encoded, trial: Trial, plan: Plan, advance: Callable[[int], None]
+) -> Iterator[dict[str, Any]]:
     """Rows of injection.csv: Recall@1, share retained and hijack rate for every kind and count."""
     whole = [int(world.documents.counts.max())]
     own, others = (replace(world.gallery, rows=rows) for rows in np.split(world.gallery.rows, [1], axis=1))
     clean = sweep(world.documents, world.queries, own, WHOLE, whole, [aggregator]).values[0, 0]
     for kind in plan.inject:
         injection = Injection(kind, plan.counts, plan.cosine, plan.mixed, trial.seed)
-        scores = attack(world.documents, world.queries, others, injection, [aggregator])
+        scores = attack(world.documents, world.queries, others, injection, [aggregator], advance=advance)
         found = [recall(world.gallery, np.concatenate([clean, values], 1)) for values in scores.values[0]]
         for count, value, held in zip(plan.counts, found, scores.hijacked[0], strict=True):
             retained = value / found[0] if found[0] > 0 else float("nan")
