@@ -68,7 +68,7 @@ def retained(summary: pd.DataFrame, tests: pd.DataFrame, kind: str, measure: str
     rows = summary[(summary["inject"] == kind) & (summary["measure"] == measure)].set_index(["pool", "count"])
     found = tests[(tests["inject"] == kind) & (tests["measure"] == measure) & (tests["p_holm"] < 0.05)]
     marked = set(zip(found["pool"], found["count"], strict=True))
-    table = grid(measure, manifest)
+    table = grid(measure, manifest, tight=bool((rows["retained"] >= 0.995).any()))
     for pool in manifest.config["pool"]:
         cells = []
         for count in manifest.config["counts"]:
@@ -98,8 +98,9 @@ def hijacked(summary: pd.DataFrame, kind: str, manifest: Manifest) -> Table:
     return table
 
 
-def grid(corner: str, manifest: Manifest) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
+def grid(corner: str, manifest: Manifest, tight: bool = False) -> Table:
+    """Counts as columns; tight where shares have three digits, so that six counts fit 80 letters."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 0 if tight else 1), pad_edge=False)
     table.add_column(corner, no_wrap=True)
     for count in manifest.config["counts"]:
         table.add_column(f"K = {count} ", justify="right", no_wrap=True)
