@@ -22,7 +22,8 @@ app = typer.Typer(
 
 
 def option(text: str) -> Any:
-    return typer.Option(help=text, show_default=False)
+    """An option whose help names its default in brackets, which typer would take for markup."""
+    return typer.Option(help=text.replace("[", "\\["), show_default=False)
 
 
 @contextmanager

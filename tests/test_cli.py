@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
 
 from harness import cli
 from tests.conftest import TINY
@@ -124,3 +125,14 @@ def test_help_needs_no_heavy_import():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+HELP = dict.fromkeys(["eval", "stress", "gradients"], "[minilm]")
+
+
+@pytest.mark.parametrize(
+    ("command", "default"), (HELP | {"compare": "[faiss]", "synth": "[maxsim,topk:4,softmax:1.0]"}).items()
+)
+def test_help_shows_the_defaults(command, default):
+    shown = CliRunner().invoke(cli.app, [command, "--help"], env={"COLUMNS": "200"}).stdout
+    assert default in shown and "\\[" not in shown
