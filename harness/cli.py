@@ -197,6 +197,8 @@ def compare(
     """Finished runs, or checkpoints, against a baseline: differences, intervals, tests, winners and losers."""
     given = {key: value for key, value in locals().items() if key not in ("runs", "checkpoint", "baseline")}
     question, how = ask("EvalConfig", given)
+    checkpoint = checkpoint or question.pop("checkpoint", None)  # a config file may hold one
+    question.pop("checkpoint", None)
     from rich.console import Console
 
     from harness import pipeline

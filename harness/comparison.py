@@ -34,6 +34,12 @@ def check(runs: Mapping[str, Result]) -> list[str]:
             mine, theirs = (one.manifest.config.get(key) for one in (base, run))
             if mine != theirs:
                 notes.append(f"{key} differs: {mine} in {first}, {theirs} in {name}")
+    recalls = {name: run.manifest.candidates.get("recall") for name, run in runs.items()}
+    if len(set(recalls.values())) > 1:
+        notes.append(
+            "each run reranks its own candidates, recall "
+            + ", ".join(f"{recall:.3f} in {name}" for name, recall in recalls.items() if recall is not None)
+        )
     if base.manifest.command not in PLACES:
         problems.append(f"runs of harness {base.manifest.command} have no values by query; compare eval or stress runs")
     if problems:

@@ -130,11 +130,33 @@ def test_runs_that_share_no_pool_have_nothing_to_compare(tmp_path):
     [([], {}, "finished runs, or --checkpoint"), (["x"], {}, "two runs"), (["x", "x"], {}, "given twice"),
      (["x", "y"], {"checkpoint": "a,b"}, "not both"), (["x", "y"], {"pool": "maxsim"}, "belong to --checkpoint"),
      (["x", "y"], {}, "no finished run"), ([], {"checkpoint": "a"}, "two runs"),
-     ([], {"checkpoint": "minilm,nosuch"}, "nosuch")],
+     ([], {"checkpoint": "minilm,nosuch"}, "nosuch"), ([], {"checkpoint": "minilm,"}, "empty checkpoint")],
 )  # fmt: skip
 def test_mistakes_are_one_line(tmp_path, runs, given, says):
     with pytest.raises(HarnessError, match=says):
         harness.compare(*(tmp_path / run for run in runs), output=tmp_path / "out", **given)
+
+
+def test_a_typo_in_the_baseline_is_found_before_anything_is_computed(tmp_path):
+    with pytest.raises(OptionError, match="baseline 'foo'"):
+        harness.compare(checkpoint="minilm,concepts", baseline="foo", dataset=str(TINY), output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_checkpoints_of_one_folder_name_are_told_apart(tmp_path):
+    runs = []
+    for number, folder in enumerate(("maxsim-M64/seed0", "topk-M64/seed0", "c9")):
+        (tmp_path / folder).mkdir(parents=True)
+        run = invented(tmp_path, number, checkpoint=str(tmp_path / folder))
+        runs.append(run.path)
+    done = harness.compare(*runs, output=tmp_path / "out")
+    assert done.manifest.config["baseline"] == "maxsim-M64/seed0" and set(done.tests["run"]) >= {"topk-M64/seed0"}
+
+
+def test_a_baseline_that_several_runs_could_be_is_refused(tmp_path):
+    runs = [invented(tmp_path, number, checkpoint="minilm", seed=number).path for number in (1, 2)]
+    with pytest.raises(OptionError, match="may be"):
+        harness.compare(*runs, baseline="minilm", output=tmp_path / "out")
 
 
 def test_an_unknown_baseline_names_what_there_is(tmp_path):

@@ -251,6 +251,15 @@ def test_the_command_prints_the_studys_figures_and_its_claims(tmp_path):
     assert again.stdout == shown.stdout
 
 
+def test_the_smallest_study_is_shown(tmp_path):
+    line = ["synth", "--pool", "mean", "--seeds", "1", "--epochs", "1", "--every", "1", "--queries", "32",
+            "--gallery", "8", "--batch", "16", "--lengths", "9", "--train-length", "12", "--counts", "0",
+            "--inject", "hard",
+            "--output", str(tmp_path)]  # fmt: skip
+    shown = CliRunner().invoke(app, line, env={"COLUMNS": "80"})
+    assert shown.exit_code == 0 and "M = 9" in shown.stdout, shown.output
+
+
 def test_one_seed_has_no_interval_and_no_test(tmp_path):
     run = synth(pool="maxsim,mean", output=tmp_path, **TINY | {"seeds": 1})
     assert run.summary["ci_low"].isna().any() and run.tests["p_holm"].isna().any()
@@ -267,3 +276,14 @@ def test_measured_lists_every_value_once():
     assert len(table) == 5 + 2 + 1 + 3 and not table.duplicated(["measure", *analysis.PLACE[1:]]).any()
     slope = table[table["length"] == "slope"]["value"]
     assert slope.tolist() == [pytest.approx(-0.25)]
+
+
+def test_a_seed_without_a_value_is_left_out_of_its_pair():
+    rows = [{"pool": pool, "seed": seed, "value": value, "measure": "retained", "split": "heldout", "epoch": "",
+             "length": "", "inject": "hard", "count": "3", "train_length": 8, "support": 4}
+            for pool, values in (("maxsim", [0.5, 0.4, 0.3, 0.2]), ("mean", [0.1, 0.3, 0.1]))
+            for seed, value in enumerate(values)]  # fmt: skip
+    rows.append({**rows[0], "measure": "gini", "epoch": "5", "inject": "", "count": ""})
+    tests = analysis.compare(pd.DataFrame(rows), ["maxsim", "mean"])
+    row = tests[tests["measure"] == "retained"].iloc[0]
+    assert row["n"] == 3 and row["mean_difference"] == pytest.approx(-7 / 30) and row["losses"] == 3

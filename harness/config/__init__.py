@@ -93,4 +93,4 @@ def _check_world(found: dict[str, Any], problems: Problems) -> None:
         if not 2 <= found[name] <= found["queries"] or found["queries"] % found[name]:
             problems.add(f"{name} {found[name]} must be at least 2 and divide queries, {found['queries']}")
     if found["epochs"] % found["every"]:
-        problems.add(f"every {found['every']} must divide epochs, {found['epochs']}")
+        problems.add(f"every {found['every']} must divide epochs, {found['epochs']}; give --every 1, say")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from harness import comparison
 from harness.config import EvalConfig, resolve
-from harness.errors import DataError, OptionError, Problems, unknown
+from harness.errors import DataError, OptionError, Problems, examples, unknown
 from harness.files import digest
 from harness.pipeline.evaluation import evaluate
 from harness.pipeline.inputs import check_output, git_revision, versions
@@ -50,6 +50,8 @@ def compare(
     names = [name.strip() for name in names]
     _check_given(runs, names, question)
     problems = Problems()
+    if names and baseline is not None and baseline not in [*names, *map(slug, names)]:
+        problems.add(unknown("baseline", baseline, names))
     for name in names:  # all of them before the first is computed
         with problems:
             resolve(EvalConfig, **question, checkpoint=name)
@@ -96,25 +98,29 @@ def read(runs: Sequence[str | Path]) -> list[Result]:
 
 
 def label(runs: Sequence[Result]) -> dict[str, Result]:
-    """Runs by the shortest name that tells them apart: the checkpoint's, else the end of the run folder's, its hash."""
-    for name in (
-        lambda run: slug(str(run.manifest.config["checkpoint"])),
-        lambda run: run.path.name.rsplit("-", 1)[-1],
-    ):
-        named = {name(run): run for run in runs}
-        if len(named) == len(runs):
-            return named
-    raise OptionError("a run is given twice")
+    """Runs by their checkpoint's name; where that is not enough with its parent folder, or with the run's own hash."""
+    checkpoints = [str(run.manifest.config["checkpoint"]) for run in runs]
+    hashes = [run.path.name.rsplit("-", 1)[-1] for run in runs]
+    names = list(map(slug, checkpoints))
+    longer = ["/".join(Path(one).parts[-2:]) for one in checkpoints]
+    names = [longer[at] if names.count(name) > 1 else name for at, name in enumerate(names)]
+    names = [f"{name}-{hashes[at]}" if names.count(name) > 1 else name for at, name in enumerate(names)]
+    if len(set(names)) < len(names):
+        raise OptionError("a run is given twice")
+    return dict(zip(names, runs, strict=True))
 
 
 def _baseline(asked: str | None, labelled: dict[str, Result]) -> str:
     if asked is None:
         return next(iter(labelled))
-    for name, run in labelled.items():
-        config = str(run.manifest.config["checkpoint"])
-        if asked in (name, config, run.path.name, str(run.path)) or Path(asked) == run.path:
-            return name
-    raise OptionError(unknown("baseline", asked, labelled))
+    found = [name for name, run in labelled.items()
+             if asked in (name, str(run.manifest.config["checkpoint"]), slug(str(run.manifest.config["checkpoint"])),
+                          run.path.name, str(run.path))]  # fmt: skip
+    if len(found) > 1:
+        raise OptionError(f"baseline {asked!r} may be {examples(found)}; give one of these")
+    if not found:
+        raise OptionError(unknown("baseline", asked, labelled))
+    return found[0]
 
 
 def write(runs: dict[str, Result], baseline: str, notes: list[str], output: Path) -> Comparison:
@@ -124,7 +130,7 @@ def write(runs: dict[str, Result], baseline: str, notes: list[str], output: Path
     key = digest(
         config, [run.manifest.fingerprints for run in runs.values()], [run.manifest.config for run in runs.values()]
     )
-    run = RunDirectory(output / f"compare-{slug(base.config['dataset'])}-{baseline}-{key[:8]}")
+    run = RunDirectory(output / f"compare-{slug(base.config['dataset'])}-{slug(baseline)}-{key[:8]}")
     run.start("compare", config, digest(versions(), git_revision()))
     values = comparison.stack(runs)
     tests = comparison.compare(values, base.command, baseline)

@@ -65,8 +65,8 @@ def cell(value: float | None, test) -> str:
     if test is None:
         return shown
     mark = "†" if test.p_holm < 0.05 else " "
-    half = "" if pd.isna(test.ci_low) else f" ±{short((test.ci_high - test.ci_low) / 2)}"
-    return f"{shown}\n{short(test.mean_difference, '+')}{half}{mark}"
+    half = "" if pd.isna(test.ci_low) or value is None else f"±{short((test.ci_high - test.ci_low) / 2)}"
+    return f"{shown}\n{short(test.mean_difference, '+')}{mark}{half}"  # what must not be cut off comes first
 
 
 def changes(queries: pd.DataFrame, first: pd.Series, place: list[str]) -> str:

@@ -67,7 +67,10 @@ def compare(values: pd.DataFrame, pools: list[str]) -> pd.DataFrame:
         wide = group.pivot(index="pool", columns="seed", values="value")
         for pool in pools[1:]:
             if pool in wide.index and pools[0] in wide.index:
-                test = vars(stats.paired(wide.loc[pool].to_numpy(), wide.loc[pools[0]].to_numpy()))
+                both = wide.loc[[pool, pools[0]]].dropna(axis=1).to_numpy()  # nothing is retained of nothing
+                if not both.shape[1]:
+                    continue
+                test = vars(stats.paired(*both))
                 named = dict(zip([*PLACE, *UNIT], key, strict=True))
                 rows.append({**named, "pool": pool, "baseline": pools[0], **test})
     table = pd.DataFrame(rows, columns=[name for name in TESTS if name != "p_holm"])
