@@ -197,8 +197,7 @@ def compare(
     """Finished runs, or checkpoints, against a baseline: differences, intervals, tests, winners and losers."""
     given = {key: value for key, value in locals().items() if key not in ("runs", "checkpoint", "baseline")}
     question, how = ask("EvalConfig", given)
-    checkpoint = checkpoint or question.pop("checkpoint", None)  # a config file may hold one
-    question.pop("checkpoint", None)
+    written = question.pop("checkpoint", None)  # a config file may hold one
     from rich.console import Console
 
     from harness import pipeline
@@ -206,7 +205,7 @@ def compare(
 
     with interruptible():
         done = pipeline.compare(
-            *(runs or []), checkpoint=checkpoint, baseline=baseline, progress=True, **how, **question
+            *(runs or []), checkpoint=checkpoint or written, baseline=baseline, progress=True, **how, **question
         )
     report.show(done.summary, done.tests, done.queries, done.manifest, str(done.path), Console())
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from harness.records import Candidates, MultiVectors
+from harness.records import Candidates, Document, MultiVectors
 
 settings.register_profile("house", deadline=None)  # compilation falls on the first example
 settings.load_profile("house")
@@ -56,3 +56,8 @@ def all_candidates(queries: MultiVectors, documents: MultiVectors) -> Candidates
     """Every document a candidate of every query."""
     rows = np.tile(np.arange(len(documents)), (len(queries), 1))
     return Candidates(queries.ids, documents.ids, rows, "exact", 1.0, ranked=False)
+
+
+def documents(texts: Sequence[str]) -> list[Document]:
+    """Texts as documents named by their position."""
+    return [Document(str(at), text) for at, text in enumerate(texts)]

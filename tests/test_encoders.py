@@ -14,7 +14,7 @@ import pytest
 from harness import encoders
 from harness.encoders import transformer
 from harness.errors import DataError, OptionError
-from harness.records import Document
+from tests.conftest import documents
 
 TEXT = "the quick brown fox jumps over a lazy dog while seven quiet owls watch from old oak trees"
 WORDS = TEXT.split()
@@ -66,10 +66,6 @@ def texts(count=9, longest=40):
     random = np.random.default_rng(5)
     sizes = random.permutation(np.linspace(1, longest, count, dtype=int))
     return [" ".join(random.choice(WORDS, size=size)) for size in sizes]
-
-
-def documents(texts):
-    return [Document(str(at), text) for at, text in enumerate(texts)]
 
 
 def encode(encoder, items, role="document"):

@@ -246,7 +246,8 @@ def test_the_command_prints_the_studys_figures_and_its_claims(tmp_path):
     assert shown.exit_code == 0, shown.output
     for part in ("0.33–0.38", "the study", "M = 16", "K = 9", "topk:4 against maxsim", "figure1.html"):
         assert part in shown.stdout
-    assert max(map(len, shown.stdout.splitlines())) <= 80 or "Files:" in shown.stdout
+    assert "…" not in shown.stdout
+    assert all(len(line) <= 80 for line in shown.stdout.splitlines() if not line.startswith("Files:"))
     again = CliRunner().invoke(app, [*line, "--resume"], env={"COLUMNS": "80"})
     assert again.stdout == shown.stdout
 

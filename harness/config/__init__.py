@@ -18,7 +18,7 @@ from harness.config.questions import (
     SynthConfig,
 )
 from harness.config.readers import READERS
-from harness.errors import OptionError, Problems, examples, first_line, unknown
+from harness.errors import OptionError, Problems, first_line, unknown
 
 __all__ = ["EvalConfig", "GradientsConfig", "Question", "Reranking", "Retrieval", "StressConfig", "SynthConfig"]
 __all__ += ["Q", "read_config", "resolve"]
@@ -65,32 +65,7 @@ def resolve(kind: type[Q], **given: Any) -> Q:
             found["split"] = found.get("split") or card.splits[0]
             if given.get("checkpoint") is None and card.checkpoint:
                 found["checkpoint"] = card.checkpoint
-    _check_depth(found, problems)
-    if issubclass(kind, SynthConfig) and len(found) == len(values):
-        _check_world(found, problems)
+    for line in kind.mistakes(found):
+        problems.add(line)
     problems.stop(OptionError)
     return kind(**found)
-
-
-def _check_depth(found: dict[str, Any], problems: Problems) -> None:
-    from harness import metrics
-
-    depth = found.get("depth") or 0
-    deep = {name: cut for name in found.get("measures", ()) if (cut := metrics.cutoff(name) or 0) > depth > 0}
-    if deep:
-        problems.add(f"measures {examples(deep)} look deeper than depth {depth}; give --depth {max(deep.values())}")
-
-
-def _check_world(found: dict[str, Any], problems: Problems) -> None:
-    """A synthetic study's counts must fit each other."""
-    for support in found["support"]:
-        with problems:
-            try:
-                SynthConfig(**found).world(found["seed"], support)
-            except ValueError as error:
-                raise OptionError(str(error)) from None
-    for name in ("batch", "gallery"):
-        if not 2 <= found[name] <= found["queries"] or found["queries"] % found[name]:
-            problems.add(f"{name} {found[name]} must be at least 2 and divide queries, {found['queries']}")
-    if found["epochs"] % found["every"]:
-        problems.add(f"every {found['every']} must divide epochs, {found['epochs']}; give --every 1, say")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from harness.errors import examples
 from harness.worlds.plan import Plan
 
 
@@ -19,6 +21,11 @@ class Question:
         """As YAML holds it."""
         values = dataclasses.asdict(self)
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+    @classmethod
+    def mistakes(cls, found: dict[str, Any]) -> Iterator[str]:
+        """What is wrong with options together, of those that could be read."""
+        return iter(())
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,15 @@ class Reranking(Retrieval):
     index: str = "auto"
     depth: int = 100
     measures: tuple[str, ...] = ("nDCG@10", "R@1", "R@10")
+
+    @classmethod
+    def mistakes(cls, found: dict[str, Any]) -> Iterator[str]:
+        from harness import metrics
+
+        depth = found.get("depth") or 0
+        deep = {name: cut for name in found.get("measures", ()) if (cut := metrics.cutoff(name) or 0) > depth > 0}
+        if deep:
+            yield f"measures {examples(deep)} look deeper than depth {depth}; give --depth {max(deep.values())}"
 
 
 @dataclass(frozen=True)
@@ -83,3 +99,18 @@ class SynthConfig(Question, Plan):
     """``harness synth``."""
 
     command = "synth"
+
+    @classmethod
+    def mistakes(cls, found: dict[str, Any]) -> Iterator[str]:
+        if len(found) < len(dataclasses.fields(cls)):
+            return
+        for support in found["support"]:
+            try:
+                cls(**found).world(found["seed"], support)
+            except ValueError as error:
+                yield str(error)
+        for name in ("batch", "gallery"):
+            if not 2 <= found[name] <= found["queries"] or found["queries"] % found[name]:
+                yield f"{name} {found[name]} must be at least 2 and divide queries, {found['queries']}"
+        if found["epochs"] % found["every"]:
+            yield f"every {found['every']} must divide epochs, {found['epochs']}; give --every 1, say"

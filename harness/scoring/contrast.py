@@ -94,6 +94,17 @@ def _functions(kernel: Kernel) -> tuple[tuple, tuple, tuple, tuple]:
 
 
 @nb.njit(cache=True, **OPTIONS)
+def _reduced(block, lanes, start, update, rows, parameter, sims_space, state_space):
+    """Similarities (p, W) of a document's block to some lanes, and the state they reduce to."""
+    sims = sims_space[: len(block) * len(lanes)].reshape((len(block), len(lanes)))
+    np.dot(block, lanes.T, sims)
+    state = state_space[: rows * len(lanes)].reshape((rows, len(lanes)))
+    start[0](state, parameter)
+    update[0](sims, 0, len(block), state, parameter)
+    return sims, state
+
+
+@nb.njit(cache=True, **OPTIONS)
 def _scores(tokens, token_bounds, patches, patch_bounds, start, update, finish, rows, parameter, out):
     """tokens: float32 (T, d), patches: float32 (P, d); out: float32 (Q, D)."""
     most = (patch_bounds[1:] - patch_bounds[:-1]).max()
@@ -103,11 +114,7 @@ def _scores(tokens, token_bounds, patches, patch_bounds, start, update, finish, 
         block = patches[patch_bounds[document] : patch_bounds[document + 1]]
         for first in range(0, tokens.shape[0], LANES):
             lanes = tokens[first : first + LANES]
-            sims = sims_space[: len(block) * len(lanes)].reshape((len(block), len(lanes)))
-            np.dot(block, lanes.T, sims)
-            state = state_space[: rows * len(lanes)].reshape((rows, len(lanes)))
-            start[0](state, parameter)
-            update[0](sims, 0, len(block), state, parameter)
+            _, state = _reduced(block, lanes, start, update, rows, parameter, sims_space, state_space)
             finish[0](state, len(block), scores[first : first + LANES], parameter)
         for query in range(out.shape[0]):
             out[query, document] = scores[token_bounds[query] : token_bounds[query + 1]].sum()
@@ -126,11 +133,7 @@ def _gradients(tokens, token_bounds, patches, patch_bounds, start, update, sprea
             lane_slopes[token_bounds[query] : token_bounds[query + 1]] = slopes[query, document]
         for first in range(0, tokens.shape[0], LANES):
             lanes = tokens[first : first + LANES]
-            sims = sims_space[: len(block) * len(lanes)].reshape((len(block), len(lanes)))
-            np.dot(block, lanes.T, sims)
-            state = state_space[: rows * len(lanes)].reshape((rows, len(lanes)))
-            start[0](state, parameter)
-            update[0](sims, 0, len(block), state, parameter)
+            sims, state = _reduced(block, lanes, start, update, rows, parameter, sims_space, state_space)
             spread[0](sims, state, lane_slopes[first : first + LANES], parameter)
             to_patches[patch_bounds[document] : patch_bounds[document + 1]] += np.dot(sims, lanes)
             to_tokens[first : first + LANES] += np.dot(sims.T, block)

@@ -20,20 +20,19 @@ class Split:
     Document i is query i's positive, negative i its hard negative.
     """
 
-    name: str
     queries: torch.Tensor
     documents: torch.Tensor
     negatives: torch.Tensor
 
     def to(self, device: str) -> Split:
-        return Split(self.name, *(part.to(device) for part in (self.queries, self.documents, self.negatives)))
+        return Split(*(part.to(device) for part in (self.queries, self.documents, self.negatives)))
 
 
 def split(world: World, name: str) -> Split:
     """The vectors that ``--checkpoint concepts`` gives, unrounded."""
     made = synthetic.make(world, name)
     items = (made.queries, made.documents[: world.queries], made.documents[world.queries :])
-    return Split(name, *(torch.from_numpy(np.stack([concepts.raw(item.text) for item in part])) for part in items))
+    return Split(*(torch.from_numpy(np.stack([concepts.raw(item.text) for item in part])) for part in items))
 
 
 def encode(trained: torch.nn.Sequential, vectors: torch.Tensor, kind: str) -> MultiVectors:
