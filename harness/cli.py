@@ -256,6 +256,46 @@ def synth(
     report.show(done.summary, done.tests, done.manifest, str(done.path), Console())
 
 
+@app.command()
+def train(
+    dataset: Dataset = None,
+    split: Annotated[str | None, option("Judged split to learn from. [train]")] = None,
+    checkpoint: Annotated[str | None, option("Begin from: minilm, a local folder, or a hub id. [minilm]")] = None,
+    pool: Annotated[str | None, option("Train under; several give a checkpoint each. [maxsim]")] = None,
+    what: Annotated[str | None, option("projection (the backbone is frozen), or encoder. [projection]")] = None,
+    dim: Annotated[int | None, option("Dimensions, where the checkpoint has no projection. [128]")] = None,
+    start: Annotated[str | None, option("Of a new projection: random, or truncated (the first ones). [random]")] = None,
+    seeds: Annotated[int | None, option("Beginnings and orders, from --seed on; a checkpoint each. [1]")] = None,
+    epochs: Annotated[int | None, option("Of training; 0 writes the beginning. [20, of an encoder 3]")] = None,
+    batch: Annotated[int | None, option("Queries a batch; the others' documents are the negatives. [32]")] = None,
+    rate: Annotated[float | None, option("Of Adam. [0.001, of an encoder 0.00001]")] = None,
+    temperature: Annotated[float | None, option("Of InfoNCE over scores, which are sums over tokens. [1.0]")] = None,
+    length: Annotated[int | None, option("Patches a document is cut to. [256]")] = None,
+    query_length: Annotated[int | None, option("Of a query, in tokens. [the checkpoint's, or the dataset's]")] = None,
+    held_out: Annotated[float | None, option("Share of the queries that chooses the epoch. [0.1]")] = None,
+    gallery: Annotated[int | None, option("Documents the held-out queries are ranked against. [1000]")] = None,
+    measure: Annotated[str | None, option("That chooses the epoch. [nDCG@10]")] = None,
+    format: Annotated[str | None, option("colbert (Stanford's), or pylate. [colbert]")] = None,
+    limit: Limit = None,
+    seed: Annotated[int | None, option("The first seed. [0]")] = None,
+    dtype: Dtype = None,
+    device: Device = "auto",
+    engine: Engine = "local",
+    output: Annotated[Path | None, option("The checkpoint's folder. [runs/train-…]")] = None,
+    config: Config = None,
+) -> None:
+    """Fine-tune under a pool with in-batch negatives; write a checkpoint that colbert-ai or PyLate loads."""
+    question, how = ask("TrainConfig", locals())
+    from rich.console import Console
+
+    from harness import pipeline
+    from harness.reports import training as report
+
+    with interruptible():
+        done = pipeline.train(progress=True, **how, **question)
+    report.show(done.history, done.checkpoints, done.manifests[0], Console())
+
+
 @app.command("list")
 def list_(
     what: Annotated[str, typer.Argument(help="datasets, pools, fills, checkpoints or runs; all if left out")] = "all",

@@ -20,7 +20,7 @@ from harness.files import digest, write_atomically
 from harness.records import Manifest, ScoredDoc
 
 TAG = "harness"
-PARTS = ("rankings", "encoders")  # what an unfinished run can go on from
+PARTS = ("rankings", "encoders", "state")  # what an unfinished run can go on from
 NAMES = ["dataset", "checkpoint", "arm", "inject", "pool", "measure", "baseline", "split"]
 WHOLE = ["length", "epoch", "count"]  # numbers that may be missing; a length may also be the word "slope"
 NUMBERS = [*WHOLE, "value", "ci_low", "ci_high", "delta", "retained", "retained_low", "retained_high"]
@@ -64,11 +64,15 @@ class RunDirectory:
         mark = self.path / ".started"
         if self.finished or not mark.exists() or mark.read_text(encoding="utf-8") != maker:
             for part in PARTS:
-                shutil.rmtree(self.path / part, ignore_errors=True)
+                self.discard(part)
         (self.path / "manifest.json").unlink(missing_ok=True)
         write_atomically(mark, maker.encode())
         text = yaml.safe_dump({"command": command, **config}, sort_keys=False, allow_unicode=True)
         write_atomically(self.path / "config.yaml", text.encode())
+
+    def discard(self, part: str) -> None:
+        """Remove what only an unfinished run needs."""
+        shutil.rmtree(self.path / part, ignore_errors=True)
 
     def ranking(self, arm: str, pool: str, length: int | None) -> Path:
         """Where a cell's TREC run is; a first stage has no length."""

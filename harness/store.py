@@ -36,6 +36,19 @@ class Encodes(Protocol):
     def encode(self, items: Sequence[Document | Query], role: str) -> Iterator[list[tuple[int, np.ndarray]]]: ...
 
 
+class Projected:
+    """An encoder that projects its backbone's stored vectors: checkpoints of one frozen backbone encode a text once."""
+
+    def __init__(self, encoder: Any, vectors: MultiVectors):
+        self.encoder, self.vectors = encoder, vectors
+        self.rows = {name: row for row, name in enumerate(vectors.ids)}
+        self.fingerprint, self.recipe = encoder.fingerprint, encoder.recipe
+
+    def encode(self, items: Sequence[Document | Query], role: str) -> Iterator[list[tuple[int, np.ndarray]]]:
+        for at, item in enumerate(items):
+            yield [(at, self.encoder.project(self.vectors.of(self.rows[item.id])))]
+
+
 class Shard:
     """One file's vectors, float16 (Σp, d), memory-mapped; ``release`` gives their memory back until they are read."""
 
@@ -111,12 +124,16 @@ def fetch(
 ) -> MultiVectors:
     """Vectors of the items under an encoder: from the cache, or encoded shard by shard and cached.
 
-    role: ``document`` or ``query``. Raises DataError naming items without a vector or with one that is not finite.
+    role: ``document`` or ``query``. An encoder with a ``backbone`` projects the backbone's vectors, which are cached
+    too. Raises DataError naming items without a vector or with one that is not finite.
     """
     key = digest(FORMAT, SHARD, encoder.fingerprint, encoder.recipe(role), [(item.id, item.text) for item in items])
     folder, many = (root or cache_folder()) / "vectors" / key, {"query": "queries"}.get(role, f"{role}s")
     if not (folder / "manifest.json").exists():
-        with stages(f"encode {many}", len(items), many) as advance:
+        verb = "encode"
+        if backbone := getattr(encoder, "backbone", None):
+            encoder, verb = Projected(encoder, fetch(backbone, items, role, stages, root)), "project"
+        with stages(f"{verb} {many}", len(items), many) as advance:
             for number, start in enumerate(range(0, len(items), SHARD)):
                 part = items[start : start + SHARD]
                 path = folder / f"{number:05d}.safetensors"

@@ -16,11 +16,13 @@ from harness.config.questions import (
     Retrieval,
     StressConfig,
     SynthConfig,
+    TrainConfig,
 )
 from harness.config.readers import READERS
 from harness.errors import OptionError, Problems, first_line, unknown
 
 __all__ = ["EvalConfig", "GradientsConfig", "Question", "Reranking", "Retrieval", "StressConfig", "SynthConfig"]
+__all__ += ["TrainConfig"]
 __all__ += ["Q", "read_config", "resolve"]
 
 Q = TypeVar("Q", bound=Question)

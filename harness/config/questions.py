@@ -95,6 +95,40 @@ class GradientsConfig(Retrieval):
 
 
 @dataclass(frozen=True)
+class TrainConfig(Retrieval):
+    """``harness train``.
+
+    dim, start: of the projection, where the checkpoint has none, and what it is before training; epochs, rate: None is
+    20 and 0.001 of a projection, 3 and 0.00001 of a whole encoder; length: patches a document is cut to; query_length:
+    None is the checkpoint's or the dataset's; held_out: share of the queries that choose the epoch; gallery: documents
+    those are ranked against; temperature: of InfoNCE over scores, which are sums over tokens.
+    """
+
+    command = "train"
+
+    split: str | None = "train"
+    what: str = "projection"
+    dim: int | None = None
+    start: str = "random"
+    seeds: int = 1
+    epochs: int | None = None
+    batch: int = 32
+    rate: float | None = None
+    temperature: float = 1.0
+    length: int = 256
+    query_length: int | None = None
+    held_out: float = 0.1
+    gallery: int = 1000
+    measure: str = "nDCG@10"
+    format: str = "colbert"
+
+    @classmethod
+    def mistakes(cls, found: dict[str, Any]) -> Iterator[str]:
+        if found.get("batch") == 1:
+            yield "batch 1 has no negatives; give --batch 32, say"
+
+
+@dataclass(frozen=True)
 class SynthConfig(Question, Plan):
     """``harness synth``."""
 
@@ -112,5 +146,7 @@ class SynthConfig(Question, Plan):
         for name in ("batch", "gallery"):
             if not 2 <= found[name] <= found["queries"] or found["queries"] % found[name]:
                 yield f"{name} {found[name]} must be at least 2 and divide queries, {found['queries']}"
+        if not found["epochs"]:
+            yield "epochs 0 must be at least 1"
         if found["epochs"] % found["every"]:
             yield f"every {found['every']} must divide epochs, {found['epochs']}; give --every 1, say"

@@ -135,9 +135,17 @@ READERS: dict[str, Callable[[Any, Problems], Any]] = {
     "noise": _one(_number("noise", 0, 1e6)),
     "rate": _one(_number("rate", 1e-9, 1e3)),
     "temperature": _one(_number("temperature", 1e-6, 1e6)),
+    "what": _one(_known("thing to train", lambda: ("projection", "encoder"))),
+    "format": _one(_registered("format", "encoders.formats", "FORMATS")),
+    "start": _one(_registered("beginning", "training.projection", "BEGINNINGS")),
+    "measure": _one(_measure),
+    "length": _one(_whole("length", 1, LONGEST)),
+    "query_length": _one(_whole("query length", 4)),
+    "held_out": _one(_number("held-out share", 0.001, 0.9)),
+    "epochs": _one(_whole("epochs", 0)),
     "negatives": _one(_whole("negatives", 0, 1)),
     **{
         name: _one(_whole(name, 1))
-        for name in ("seeds", "epochs", "every", "queries", "gallery", "batch", "width", "concepts", "dim", "mixed")
+        for name in ("seeds", "every", "queries", "gallery", "batch", "width", "concepts", "dim", "mixed")
     },
 }

@@ -105,12 +105,21 @@ def load(name: str, dtype: str, device: str) -> Encoder:
         return FAMILIES["precomputed"](_vectors(name), dtype, device)
     if name in list(NAMED):
         return NAMED[name](dtype, device)
+    folder = locate(name)
+    return family_of(folder, name)(folder, dtype, device)
+
+
+def locate(name: str) -> Path:
+    """The folder of a checkpoint that has files: an embedded one's, a local one, or the hub's in its cache."""
     folder = _embedded(EMBEDDED[name]) if name in EMBEDDED else Path(name)
-    if not folder.is_dir():
-        folder = _download(name)
+    return folder if folder.is_dir() else _download(name)
+
+
+def family_of(folder: Path, name: str) -> type[Family]:
+    """The first family that recognises the files of a folder. Raises DataError if none does."""
     for family in sorted((FAMILIES[one] for one in FAMILIES), key=lambda family: family.rank):
         if family.recognises(folder):
-            return family(folder, dtype, device)
+            return family
     raise DataError(f"checkpoint {name!r}: {folder} holds no config.json with a tokenizer; is it a model folder?")
 
 

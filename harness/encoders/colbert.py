@@ -11,29 +11,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from harness.encoders import stanford
 from harness.encoders.base import FAMILIES
-from harness.encoders.transformer import (
-    batches,
-    check_files,
-    check_vocabulary,
-    chosen,
-    identity,
-    positions,
-    quiet,
-    settings,
-)
-from harness.errors import DataError, examples, first_line
+from harness.encoders.transformer import batches, check_code, check_files, check_vocabulary, identity, positions, quiet
+from harness.errors import DataError, examples
 from harness.records import Document, Query
-
-METADATA = "artifact.metadata"
-DEFAULTS: dict[str, Any] = {  # colbert-ai's own, for what a checkpoint leaves out
-    "query_token_id": "[unused0]",
-    "doc_token_id": "[unused1]",
-    "query_maxlen": 32,
-    "dim": 128,
-    "mask_punctuation": True,
-    "attend_to_mask_tokens": False,
-}
 
 
 @FAMILIES.register("colbert")
@@ -41,22 +23,36 @@ class ColBERT:
     """Queries are marked and grown to ``query_maxlen`` with [MASK]; documents are marked and lose their punctuation.
 
     Documents are read up to the model's positions, not ``doc_maxlen``: the bench cuts lengths itself.
+    bare: the vectors before the projection, normalised; all checkpoints of one frozen backbone share them.
     """
 
     rank: ClassVar[int] = 10
 
     @staticmethod
     def recognises(folder: Path) -> bool:
-        return (folder / METADATA).exists()
+        return (folder / stanford.METADATA).exists()
 
-    def __init__(self, folder: Path, dtype: str, device: str):
+    def __init__(self, folder: Path, dtype: str, device: str, bare: bool = False):
         check_files(folder)
         self.folder, self.dtype, self.device, self.limit = folder, dtype, device, positions(folder)
-        self.about = _about(folder / METADATA, self.limit)
-        for name in ("config.json", "tokenizer_config.json"):
-            if (folder / name).exists() and settings(folder / name).get("auto_map"):
-                raise DataError(f"{folder / name} asks for code of its own (auto_map); no code of a checkpoint is run")
-        self.fingerprint = identity(folder, more=[METADATA])
+        self.about, self.bare = stanford.about(folder, self.limit), bare
+        check_code(folder)
+        self.fingerprint = stanford.backbone(folder, self.about) if bare else identity(folder, more=[stanford.METADATA])
+
+    @functools.cached_property
+    def backbone(self) -> ColBERT | None:
+        """The encoder whose cached vectors this one projects, where training left the backbone as it was."""
+        frozen = self.about["frozen_backbone"] and not self.bare
+        return ColBERT(self.folder, self.dtype, self.device, bare=True) if frozen else None
+
+    def project(self, vectors: np.ndarray) -> np.ndarray:
+        """The backbone's vectors (p, h) as this checkpoint's, float16 (p, d)."""
+        made = vectors.astype(np.float32) @ self._projection.T
+        return (made / np.maximum(np.linalg.norm(made, axis=1, keepdims=True), 1e-12)).astype(np.float16)
+
+    @functools.cached_property
+    def _projection(self) -> np.ndarray:
+        return stanford.projection(self.folder)
 
     @functools.cached_property
     def loaded(self) -> Any:
@@ -67,16 +63,17 @@ class ColBERT:
         # Absolute, with a slash at the end: neither a hub id nor the name of a pickled .dnn file.
         place = f"{self.folder.resolve()}/"
         try:
-            stored = _stored(self.folder)
+            stored = stanford.shapes(self.folder)
             self._check_projection(stored)
-            with _confined(self.device):
+            with confined(self.device):
                 from colbert.infra import ColBERTConfig
                 from colbert.modeling.checkpoint import Checkpoint
                 from colbert.modeling.hf_colbert import class_factory
 
                 class_factory(place)  # where this fails, Checkpoint would go on with another model's class
                 # model_name: Checkpoint would ask the hub for it, and run its code
-                config = ColBERTConfig(**self.about, doc_maxlen=self.limit, model_name=None)
+                about = {key: value for key, value in self.about.items() if key != "frozen_backbone"}
+                config = ColBERTConfig(**about, doc_maxlen=self.limit, model_name=None)
                 checkpoint = Checkpoint(place, config, verbose=0)
                 checkpoint.model.to(self.device, getattr(torch, self.dtype))
         except DataError:
@@ -88,12 +85,16 @@ class ColBERT:
         if not self.about["mask_punctuation"]:
             checkpoint.skiplist = {}  # colbert-ai 0.2.22 sets none here, and then fails on documents
         self._check(checkpoint, stored)
+        if self.bare:
+            checkpoint.model.linear = torch.nn.Identity()
         return checkpoint
 
     def _check_projection(self, stored: dict[str, list[int]]) -> None:
-        shape, dim = stored.get("linear.weight"), self.about["dim"]
+        shape, dim = stored.get(stanford.LINEAR), self.about["dim"]
         if shape is not None and shape[0] != dim:
-            line = f"{self.folder / METADATA} says dim {dim}, but linear.weight in the weights has shape {shape}"
+            line = (
+                f"{self.folder / stanford.METADATA} says dim {dim}, but linear.weight in the weights has shape {shape}"
+            )
             raise DataError(f"{line}; are they another model's?")
 
     def _check(self, checkpoint: Any, stored: dict[str, list[int]]) -> None:
@@ -110,6 +111,8 @@ class ColBERT:
 
     def recipe(self, role: str) -> dict[str, Any]:
         about, common = self.about, {"family": "colbert", "role": role, "norm": "l2", "dtype": self.dtype}
+        if self.bare or self.backbone:
+            common["projection"] = "none" if self.bare else "of the backbone's float16 vectors"
         if role == "query":
             attended = about["attend_to_mask_tokens"]
             return {
@@ -130,7 +133,7 @@ class ColBERT:
             lengths = [len(one) + 1 for one in ids]  # the marker is put in later
         for batch in batches(lengths):
             chosen = [texts[at] for at in batch]
-            with _confined(self.device):
+            with confined(self.device):
                 many = (
                     checkpoint.queryFromText(chosen)
                     if role == "query"
@@ -141,7 +144,7 @@ class ColBERT:
     def tokens(self, text: str, role: str) -> list[str]:
         """The token each vector of a text belongs to."""
         checkpoint = self.loaded
-        with _confined(self.device):
+        with confined(self.device):
             ids, _ = (checkpoint.query_tokenizer if role == "query" else checkpoint.doc_tokenizer).tensorize([text])
         [kept] = checkpoint.mask(ids, skiplist={} if role == "query" else checkpoint.skiplist)
         tokens = checkpoint.raw_tokenizer.convert_ids_to_tokens(ids[0].tolist())
@@ -149,7 +152,7 @@ class ColBERT:
 
 
 @contextlib.contextmanager
-def _confined(device: str) -> Iterator[None]:
+def confined(device: str) -> Iterator[None]:
     """Left alone, colbert-ai takes any GPU it sees and compiles a C++ scorer when a model is opened: here, neither."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its use of torch is dated
@@ -170,27 +173,3 @@ def _confined(device: str) -> Iterator[None]:
         finally:
             for (owner, name, _), value in zip(changes, before, strict=True):
                 delattr(owner, name) if value is None else setattr(owner, name, value)
-
-
-def _about(path: Path, limit: int) -> dict[str, Any]:
-    """What decides vectors in a checkpoint's metadata. Raises DataError naming the file."""
-    found = settings(path)
-    found = found["config"] if isinstance(found.get("config"), dict) else found
-    about = chosen(path, found, DEFAULTS)
-    if not 4 <= about["query_maxlen"] <= limit:
-        raise DataError(f"{path}: query_maxlen is {about['query_maxlen']}, but the model takes 4 to {limit} tokens")
-    return about
-
-
-def _stored(folder: Path) -> dict[str, list[int]]:
-    """Names and shapes of the weights on disk."""
-    from safetensors import safe_open
-
-    found: dict[str, list[int]] = {}
-    for path in sorted(folder.glob("model*.safetensors")):
-        try:
-            with safe_open(path, framework="np") as file:
-                found |= {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
-        except Exception as error:  # safetensors' errors share no base class
-            raise DataError(f"{path} cannot be read: {first_line(error)}") from None
-    return found

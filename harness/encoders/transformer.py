@@ -75,6 +75,13 @@ def check_files(folder: Path) -> None:
         raise DataError(f"{folder} has no {WEIGHTS[0]}; convert its weights to safetensors first")
 
 
+def check_code(folder: Path) -> None:
+    """Raise DataError if a checkpoint's settings name code of its own."""
+    for name in ("config.json", "tokenizer_config.json"):
+        if (folder / name).exists() and settings(folder / name).get("auto_map"):
+            raise DataError(f"{folder / name} asks for code of its own (auto_map); no code of a checkpoint is run")
+
+
 def identity(folder: Path, parts: Sequence[str] = (".",), more: Sequence[str] = ()) -> str:
     """A name for what decides the vectors: the weights, tokenizer and settings in these parts of the folder."""
     files = sorted({path for part in parts for pattern in (*IDENTITY, *more) for path in (folder / part).glob(pattern)})

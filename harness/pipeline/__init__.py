@@ -5,5 +5,6 @@ from harness.pipeline.evaluation import evaluate
 from harness.pipeline.mechanism import gradients
 from harness.pipeline.robustness import stress
 from harness.pipeline.study import synth
+from harness.pipeline.tuning import train
 
-__all__ = ["compare", "evaluate", "gradients", "stress", "synth"]
+__all__ = ["compare", "evaluate", "gradients", "stress", "synth", "train"]

@@ -1,0 +1,185 @@
+"""Write a checkpoint that others read: a backbone under a projection, in Stanford's format or PyLate's."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import string
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.encoders import pylate, stanford
+from harness.encoders.base import family_of, locate
+from harness.encoders.transformer import check_code, check_files, identity, positions, quiet, settings
+from harness.errors import DataError, first_line
+from harness.files import digest, write_atomically
+from harness.registry import Registry
+
+Writer = Callable[[Path, Any, dict[str, Any], int], None]
+"""(folder, colbert-ai's model, Stanford's keys, patches a document was cut to in training) → files."""
+
+FORMATS: Registry[Writer] = Registry("format")
+LOADING = threading.Lock()  # transformers loads a model through state that threads share
+LAST = (stanford.METADATA, pylate.CONFIG)  # what a folder is recognised by is written last
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What training begins from: a transformer's folder, Stanford's keys, and the projection there is, if any.
+
+    projection: float32 (dim, hidden).
+    """
+
+    folder: Path
+    about: dict[str, Any]
+    projection: np.ndarray | None
+
+    @property
+    def hidden(self) -> int:
+        return int(settings(self.folder / "config.json")["hidden_size"])
+
+
+def origin(name: str) -> Origin:
+    """The checkpoint of this name to begin from: any transformer, Stanford's, or PyLate's with one plain Dense layer.
+
+    Raises DataError naming what cannot be carried over.
+    """
+    folder = locate(name)
+    family = family_of(folder, name).__name__
+    if family == "Transformer":
+        check_files(folder)
+        check_code(folder)
+        return Origin(folder, dict(stanford.DEFAULTS), None)
+    if family == "ColBERT":
+        check_files(folder)
+        check_code(folder)
+        return Origin(folder, stanford.about(folder, positions(folder)), stanford.projection(folder))
+    if family == "PyLate":
+        return _from_pylate(pylate.PyLate(folder, "float32", "cpu"))
+    raise DataError(
+        f"checkpoint {name!r} ({family}) cannot be trained; give a transformer, a Stanford or a PyLate folder"
+    )
+
+
+def _from_pylate(encoder: pylate.PyLate) -> Origin:
+    """A PyLate checkpoint in Stanford's keys. Raises DataError for what those cannot say."""
+    about = encoder.about
+    _, _, layers = encoder.loaded
+    plain = len(layers) == 1 and layers[0].bias is None and not layers[0].residual
+    reasons = {
+        "its Dense layers are not one plain projection": not plain or type(layers[0].activation).__name__ != "Identity",
+        "do_query_expansion is off": not about["do_query_expansion"],
+        "skiplist_words are not the punctuation": set(about["skiplist_words"]) - set(string.punctuation)
+        or 0 < len(about["skiplist_words"]) < len(string.punctuation),
+        "it puts a prompt before every text": encoder.prompt,
+        "a prefix is empty": not (about["query_prefix"] and about["document_prefix"]),
+    }
+    if found := [reason for reason, holds in reasons.items() if holds]:
+        raise DataError(f"checkpoint {encoder.folder} cannot be trained further: {', '.join(found)}")
+    keys = {
+        "query_token_id": about["query_prefix"],
+        "doc_token_id": about["document_prefix"],
+        "query_maxlen": about["query_length"],
+        "dim": len(layers[0].weight),
+        "mask_punctuation": bool(about["skiplist_words"]),
+        "attend_to_mask_tokens": about["attend_to_expansion_tokens"],
+    }
+    return Origin(encoder.base, stanford.DEFAULTS | keys, layers[0].weight.float().cpu().numpy())
+
+
+def model_of(start: Origin, weight: np.ndarray) -> Any:
+    """colbert-ai's model of a backbone under a projection (dim, hidden), with its tokenizer as ``raw_tokenizer``."""
+    import torch
+    from colbert.infra import ColBERTConfig
+    from colbert.modeling.hf_colbert import class_factory
+    from transformers import AutoTokenizer
+
+    quiet()
+    try:
+        place = f"{start.folder.resolve()}/"
+        with LOADING:
+            stored = len(weight if start.projection is None else start.projection)
+            made = class_factory(place).from_pretrained(place, colbert_config=ColBERTConfig(dim=stored))
+        made.raw_tokenizer = AutoTokenizer.from_pretrained(start.folder, use_fast=True, trust_remote_code=False)
+    except Exception as error:  # whatever colbert-ai, transformers and safetensors raise on broken files
+        raise DataError(f"checkpoint {start.folder} cannot be loaded: {first_line(error)}") from None
+    known = made.raw_tokenizer.get_vocab()
+    markers = ("query_token_id", "doc_token_id")
+    if absent := [start.about[key] for key in markers if start.about[key] not in known]:
+        raise DataError(f"checkpoint {start.folder}: its tokenizer has no {', '.join(absent)} to mark texts with")
+    made.dim, made.linear = len(weight), torch.nn.Linear(start.hidden, len(weight), bias=False)
+    made.linear.weight = torch.nn.Parameter(torch.from_numpy(weight.astype(np.float32)))
+    return made.eval()
+
+
+def cached(start: Origin, root: Path) -> Path:
+    """The backbone as a Stanford checkpoint under the cache, its projection the identity: what trainings share."""
+    about = {**start.about, "dim": start.hidden, "frozen_backbone": False}
+    folder = root / "backbones" / digest(identity(start.folder), about)
+    if not (folder / stanford.METADATA).exists():
+        write("colbert", folder, model_of(start, np.eye(start.hidden, dtype=np.float32)), about, 0)
+    return folder
+
+
+def write(kind: str, folder: Path, model: Any, about: dict[str, Any], length: int) -> None:
+    """Write a checkpoint; the file it is recognised by comes last, so that a half-written one is none."""
+    part = folder / ".part"
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        part.mkdir(parents=True)
+        with contextlib.redirect_stdout(None):
+            FORMATS[kind](part, model, about, length)
+        for path in _in_order(part):
+            (folder / path.relative_to(part)).parent.mkdir(parents=True, exist_ok=True)
+            path.replace(folder / path.relative_to(part))
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _in_order(part: Path) -> Iterator[Path]:
+    files = [path for path in sorted(part.rglob("*")) if path.is_file()]
+    yield from sorted(files, key=lambda path: path.name in LAST)
+
+
+@FORMATS.register("colbert")
+def write_stanford(folder: Path, model: Any, about: dict[str, Any], length: int) -> None:
+    """Stanford's format, as colbert-ai itself saves and loads it."""
+    model.save_pretrained(folder)
+    model.raw_tokenizer.save_pretrained(folder)
+    metadata = {**about, "doc_maxlen": length, "similarity": "cosine"}
+    write_atomically(folder / stanford.METADATA, json.dumps(metadata, indent=1).encode())
+
+
+@FORMATS.register("pylate")
+def write_pylate(folder: Path, model: Any, about: dict[str, Any], length: int) -> None:
+    """A sentence-transformers folder with PyLate's keys: a Transformer and one Dense layer."""
+    from safetensors.torch import save_file
+
+    model.LM.save_pretrained(folder)
+    model.raw_tokenizer.save_pretrained(folder)
+    weight = model.linear.weight.detach().cpu().contiguous()
+    (folder / "1_Dense").mkdir()
+    save_file({"linear.weight": weight}, folder / "1_Dense" / pylate.WEIGHTS, {"format": "pt"})
+    dense = {"in_features": weight.shape[1], "out_features": weight.shape[0], "bias": False,
+             "activation_function": "torch.nn.modules.linear.Identity"}  # fmt: skip
+    modules = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+               {"idx": 1, "name": "1", "path": "1_Dense", "type": "pylate.models.Dense.Dense"}]  # fmt: skip
+    keys = {
+        "query_prefix": about["query_token_id"],
+        "document_prefix": about["doc_token_id"],
+        "query_length": about["query_maxlen"],
+        "document_length": length,
+        "attend_to_expansion_tokens": about["attend_to_mask_tokens"],
+        "do_query_expansion": True,
+        "skiplist_words": list(string.punctuation) if about["mask_punctuation"] else [],
+    }
+    sentence = {"max_seq_length": positions(folder), "do_lower_case": False}
+    for name, content in (("1_Dense/config.json", dense), ("modules.json", modules),
+                          ("sentence_bert_config.json", sentence), (pylate.CONFIG, keys)):  # fmt: skip
+        write_atomically(folder / name, json.dumps(content, indent=1, ensure_ascii=False).encode())

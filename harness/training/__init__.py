@@ -1,0 +1,1 @@
+"""Fine-tune a projection, or a whole encoder, under any aggregator."""
