@@ -1,0 +1,60 @@
+"""What the commands share: options, how a question is split from how it is answered, and Ctrl-C."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def option(text: str) -> Any:
+    """An option whose help names its default in brackets, which typer would take for markup."""
+    return typer.Option(help=text.replace("[", "\\["), show_default=False)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C ends with one line that says how to go on; what was written is kept."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(
+            "harness: interrupted; what is cached or ranked is kept, and the same command goes on from it",
+            file=sys.stderr,
+        )
+        raise typer.Exit(130) from None
+
+
+def ask(kind: str, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Split a command's options into the question, over what a config file says, and how it is to be answered."""
+    from harness import config
+
+    given = {key: value for key, value in options.items() if value is not None}
+    file = given.pop("config", None)
+    how: dict[str, Any] = {
+        key: given.pop(key) for key in ("device", "engine", "output", "resume", "explain") if key in given
+    }
+    return (config.read_config(getattr(config, kind), file) if file else {}) | given, how
+
+
+Dataset = Annotated[str | None, option("A name from `harness list datasets`, or a BEIR folder. [stdlib]")]
+Split = Annotated[str | None, option("Judged split. [the dataset's first]")]
+Checkpoint = Annotated[str | None, option("minilm, a local folder, a hub id, or embeddings:FOLDER. [minilm]")]
+Pool = Annotated[str | None, option("Aggregators, e.g. maxsim,topk:4,softmax:0.1; the first is the baseline. [maxsim]")]
+Lengths = Annotated[str | None, option("Patches a document is cut or grown to. [32,64,128,256]")]
+Candidates = Annotated[str | None, option("First stage: faiss, pooled, bm25, exact (all documents). [faiss]")]
+Index = Annotated[str | None, option("FAISS factory string. [auto: by corpus size]")]
+Depth = Annotated[int | None, option("Documents reranked and kept, a query. [100]")]
+Measures = Annotated[str | None, option("ir_measures names. [nDCG@10,R@1,R@10]")]
+Limit = Annotated[int | None, option("Only the first queries.")]
+Seed = Annotated[int | None, option("Of everything random. [0]")]
+Dtype = Annotated[str | None, option("Of the encoder: float32, or bfloat16, faster where the CPU has it. [float32]")]
+Device = Annotated[str, option("auto, cpu or cuda. [auto]")]
+Engine = Annotated[str, option("Where scoring runs. [local]")]
+Output = Annotated[Path, option("Folder of runs. [runs]")]
+Resume = Annotated[bool, option("Show a finished run again, or finish one.")]
+Config = Annotated[Path | None, option("Options from a YAML file, such as a run's config.yaml; the line wins.")]

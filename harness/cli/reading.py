@@ -1,0 +1,81 @@
+"""``compare``, ``list``: runs and checkpoints there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.app import app
+from harness.cli.options import (
+    Candidates,
+    Config,
+    Dataset,
+    Depth,
+    Device,
+    Dtype,
+    Engine,
+    Lengths,
+    Limit,
+    Measures,
+    Output,
+    Pool,
+    Seed,
+    Split,
+    ask,
+    interruptible,
+    option,
+)
+
+
+@app.command()
+def compare(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Finished runs of one command; or give --checkpoint.")
+    ] = None,
+    checkpoint: Annotated[str | None, option("Two or more, e.g. a,b: their cells are computed first.")] = None,
+    baseline: Annotated[str | None, option("The run or checkpoint the others are compared with. [the first]")] = None,
+    dataset: Dataset = None,
+    split: Split = None,
+    pool: Pool = None,
+    lengths: Lengths = None,
+    arms: Annotated[str | None, option("truncate, pad, equalize. [truncate,pad]")] = None,
+    candidates: Candidates = None,
+    depth: Depth = None,
+    measures: Measures = None,
+    limit: Limit = None,
+    seed: Seed = None,
+    dtype: Dtype = None,
+    device: Device = "auto",
+    engine: Engine = "local",
+    output: Output = Path("runs"),
+    config: Config = None,
+) -> None:
+    """Finished runs, or checkpoints, against a baseline: differences, intervals, tests, winners and losers."""
+    given = {key: value for key, value in locals().items() if key not in ("runs", "checkpoint", "baseline")}
+    question, how = ask("EvalConfig", given)
+    written = question.pop("checkpoint", None)  # a config file may hold one
+    from rich.console import Console
+
+    from harness import pipeline
+    from harness.reports import comparison as report
+
+    with interruptible():
+        done = pipeline.compare(
+            *(runs or []), checkpoint=checkpoint or written, baseline=baseline, progress=True, **how, **question
+        )
+    report.show(done.summary, done.tests, done.queries, done.manifest, str(done.path), Console())
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(help="datasets, pools, fills, checkpoints or runs; all if left out")] = "all",
+    output: Annotated[Path, option("Folder of runs. [runs]")] = Path("runs"),
+) -> None:
+    """Datasets, pools, fills, checkpoints and runs that can be named."""
+    from rich.console import Console
+
+    from harness.reports import listing
+
+    listing.show(what, output, Console())
