@@ -158,7 +158,7 @@ def write_stanford(folder: Path, model: Any, about: dict[str, Any], length: int)
 
 @FORMATS.register("pylate")
 def write_pylate(folder: Path, model: Any, about: dict[str, Any], length: int) -> None:
-    """A sentence-transformers folder with PyLate's keys: a Transformer and one Dense layer."""
+    """A sentence-transformers folder with PyLate's keys: a Transformer, and a Dense layer that PyLate makes its own."""
     from safetensors.torch import save_file
 
     model.LM.save_pretrained(folder)
@@ -169,7 +169,7 @@ def write_pylate(folder: Path, model: Any, about: dict[str, Any], length: int) -
     dense = {"in_features": weight.shape[1], "out_features": weight.shape[0], "bias": False,
              "activation_function": "torch.nn.modules.linear.Identity"}  # fmt: skip
     modules = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
-               {"idx": 1, "name": "1", "path": "1_Dense", "type": "pylate.models.Dense.Dense"}]  # fmt: skip
+               {"idx": 1, "name": "1", "path": "1_Dense", "type": "sentence_transformers.models.Dense"}]  # fmt: skip
     keys = {
         "query_prefix": about["query_token_id"],
         "document_prefix": about["doc_token_id"],
