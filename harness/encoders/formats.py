@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from harness.encoders import pylate, stanford
-from harness.encoders.base import family_of, locate
+from harness.encoders.base import EMBEDDINGS, NAMED, family_of, locate
 from harness.encoders.transformer import check_code, check_files, identity, positions, quiet, settings
 from harness.errors import DataError, first_line
 from harness.files import digest, write_atomically
@@ -26,6 +26,7 @@ Writer = Callable[[Path, Any, dict[str, Any], int], None]
 
 FORMATS: Registry[Writer] = Registry("format")
 LOADING = threading.Lock()  # transformers loads a model through state that threads share
+WANTED = "give a transformer, a Stanford or a PyLate checkpoint"
 LAST = (stanford.METADATA, pylate.CONFIG)  # what a folder is recognised by is written last
 
 
@@ -50,6 +51,8 @@ def origin(name: str) -> Origin:
 
     Raises DataError naming what cannot be carried over.
     """
+    if name in list(NAMED) or name.startswith(EMBEDDINGS):
+        raise DataError(f"checkpoint {name!r} has no weights to train; {WANTED}")
     folder = locate(name)
     family = family_of(folder, name).__name__
     if family == "Transformer":
@@ -62,9 +65,7 @@ def origin(name: str) -> Origin:
         return Origin(folder, stanford.about(folder, positions(folder)), stanford.projection(folder))
     if family == "PyLate":
         return _from_pylate(pylate.PyLate(folder, "float32", "cpu"))
-    raise DataError(
-        f"checkpoint {name!r} ({family}) cannot be trained; give a transformer, a Stanford or a PyLate folder"
-    )
+    raise DataError(f"checkpoint {name!r} ({family}) cannot be trained; {WANTED}")
 
 
 def _from_pylate(encoder: pylate.PyLate) -> Origin:
