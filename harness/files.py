@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +62,9 @@ def image(path: Path, data: bytes | None = None) -> Any:
     except ImportError:
         raise DataError("page images need Pillow: pip install 'harness[vision]'") from None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path if data is None else io.BytesIO(data), formats=FORMATS) as opened:
-                opened.load()
-                return opened
+        with Image.open(path if data is None else io.BytesIO(data), formats=FORMATS) as opened:
+            opened.load()
+            return opened
     except Exception as error:  # Pillow's decoders raise what they like on damaged files
         kind = "no PNG, JPEG or WebP image" if isinstance(error, Image.UnidentifiedImageError) else first_line(error)
         raise DataError(f"{path} cannot be read ({kind}); make it again") from None

@@ -54,16 +54,20 @@ def id_of(token: str) -> int:
     return 256 + SPECIAL.index(token)
 
 
-def save(folder: Path, config, name: str, images, tokens, module: str = "colpali_engine.models", **about) -> Path:
+def grown(model):
+    """The model with larger weights than by default, so that image and position matter."""
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(3 if weight.ndim >= 2 else 1)
+    return model
+
+
+def save(folder: Path, config, name: str, images, tokens, **about) -> Path:
     """A random model of the class, with the files of its processor."""
     import importlib
 
     torch.manual_seed(3)
-    model = getattr(importlib.import_module(module), name)(config)
-    with torch.no_grad():
-        for weight in model.parameters():  # larger than by default, so that image and position matter
-            weight.mul_(3 if weight.ndim >= 2 else 1)
-    model.save_pretrained(folder)
+    grown(getattr(importlib.import_module("colpali_engine.models"), name)(config)).save_pretrained(folder)
     images.save_pretrained(folder)
     tokens.save_pretrained(folder)
     if about:
@@ -89,6 +93,23 @@ def qwen(folder: Path, name: str = "ColQwen2", **more) -> Path:
     images = hf.Qwen2VLImageProcessor(min_pixels=16 * 28 * 28, max_pixels=48 * 28 * 28)
     tokens = tokenizer(hf.Qwen2TokenizerFast, pad_token="<|endoftext|>", eos_token="<|endoftext|>", unk_token=None)
     return save(folder, config, name, images, tokens, **more)
+
+
+def native(folder: Path, name: str) -> Path:
+    """ColPali or ColQwen2 as transformers itself has them: one of the models here in a shell of its own."""
+    import shutil
+
+    import transformers as hf
+
+    inner = (gemma if name == "ColPaliForRetrieval" else qwen)(folder.parent / f"inner-{name}")
+    kind = getattr(hf, name.replace("ForRetrieval", "Config"))
+    torch.manual_seed(3)
+    config = kind(vlm_config=hf.AutoConfig.from_pretrained(inner), embedding_dim=64)
+    grown(getattr(hf, name)(config)).save_pretrained(folder)
+    for path in inner.iterdir():
+        if path.name not in ("config.json", "model.safetensors"):
+            shutil.copy(path, folder)
+    return folder
 
 
 def idefics(folder: Path) -> Path:

@@ -163,7 +163,8 @@ def _extracted(paths: Sequence[Path], problems: Problems) -> Iterator[Document]:
                 broken.append(line)
             else:
                 write_atomically(place, data)
-        yield Document(name, row.get("text") or "", Page(place, place.name))
+        text = row.get("text")
+        yield Document(name, text if isinstance(text, str) else "", Page(place, place.name))
     _tell(broken, problems)
 
 

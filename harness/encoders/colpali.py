@@ -121,7 +121,8 @@ class ColPali:
         """Of each vector of a page: ``patch 3,17`` (row, column), ``patch 12`` in tiles, or a token of the prompt."""
         inputs, (processor, _) = self._inputs([Document("", "", page)]), self.loaded
         names, ids = self._strings(inputs), inputs["input_ids"][inputs["attention_mask"].bool()]
-        places = (ids == processor.image_token_id).nonzero().ravel().tolist()
+        image_token = processor.tokenizer.convert_tokens_to_ids(processor.image_token)
+        places = (ids == image_token).nonzero().ravel().tolist()
         columns = self._columns(inputs, len(places))
         for number, at in enumerate(places):
             names[at] = f"patch {number // columns},{number % columns}" if columns else f"patch {number}"

@@ -40,8 +40,9 @@ MODEL_TYPES = {"colpali": "ColPaliForRetrieval", "colqwen2": "ColQwen2ForRetriev
 
 
 def recognises(folder: Path) -> bool:
-    """Whether a folder is of one of these kinds, or an adapter, whose base must tell."""
-    return (folder / ADAPTER_CONFIG).exists() or bool(set(_architectures(folder)) & set(KINDS))
+    """Whether a folder is of one of these kinds, or an adapter alone, whose base must tell."""
+    alone = (folder / ADAPTER_CONFIG).exists() and not (folder / "config.json").exists()
+    return alone or not KINDS.keys().isdisjoint([*_architectures(folder), *_adapted(folder)])
 
 
 def _architectures(folder: Path) -> list[str]:
@@ -52,6 +53,13 @@ def _architectures(folder: Path) -> list[str]:
     named = found.get("architectures") or (text.get("architectures") if isinstance(text, dict) else None)
     names = [str(one) for one in named] if isinstance(named, list) else []
     return [*names, *(MODEL_TYPES[one] for one in [str(found.get("model_type"))] if one in MODEL_TYPES)]
+
+
+def _adapted(folder: Path) -> list[str]:
+    """The class that an adapter says it was trained on."""
+    path = folder / ADAPTER_CONFIG
+    told = settings(path).get("auto_mapping") if path.exists() else None
+    return [str(told.get("base_model_class"))] if isinstance(told, dict) else []
 
 
 def base_of(folder: Path) -> Path:
@@ -71,10 +79,7 @@ def base_of(folder: Path) -> Path:
 
 def kind_of(folder: Path, base: Path) -> Kind:
     """The classes of a checkpoint, by its base's architecture or the adapter's own word for it."""
-    names, path = _architectures(base), base / "config.json"
-    if (folder / ADAPTER_CONFIG).exists():
-        told = settings(folder / ADAPTER_CONFIG).get("auto_mapping")
-        names += [str(told.get("base_model_class"))] if isinstance(told, dict) else []
+    names, path = [*_architectures(base), *_adapted(folder)], base / "config.json"
     kind = next((KINDS[name] for name in names if name in KINDS), None)
     if kind is None:
         told = ", ".join(names) or "nothing"
