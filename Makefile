@@ -3,6 +3,8 @@
 PYTHON ?= python3
 ACCELERATOR ?= cpu
 BIN := .venv/bin
+# The extra `vision` by name: colpali-engine's metadata asks for another torch, and for a torchvision it runs without.
+VISION := colpali-engine peft accelerate psutil pillow
 READY := .venv/.ready
 
 .PHONY: setup eval test lint bench clean
@@ -13,6 +15,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "harness needs Python 3.11 or newer; try make PYTHON=python3.12")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(ACCELERATOR),embedded,dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt --no-deps $(VISION)
 	@touch $@
 
 eval: $(READY)

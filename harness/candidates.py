@@ -149,6 +149,9 @@ def bm25(search: Search) -> np.ndarray:
     import bm25s
     import Stemmer
 
+    if not any(document.text.strip() for document in search.dataset.documents):
+        raise DataError("candidates bm25: the pages have no text; give --candidates faiss, pooled or exact")
+
     def tokenize(texts: list[str]):
         return bm25s.tokenize(texts, stopwords="en", stemmer=Stemmer.Stemmer("english"), show_progress=False)
 

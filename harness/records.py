@@ -7,25 +7,43 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ir_measures import Qrel, ScoredDoc
 
-__all__ = ["Arm", "Candidates", "Dataset", "Document", "Manifest", "MultiVectors", "Qrel", "Query", "ScoredDoc"]
-__all__ += ["SweepScores", "rank"]
+__all__ = ["Arm", "Candidates", "Dataset", "Document", "Manifest", "MultiVectors", "Page", "Qrel", "Query"]
+__all__ += ["ScoredDoc", "SweepScores", "content", "rank"]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page's image: where it lies, and the sha256 of its content."""
+
+    path: Path
+    checksum: str
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
+    """A text, or a page image whose text may be empty."""
+
     id: str
     text: str
+    page: Page | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
     id: str
     text: str
+
+
+def content(item: Document | Query) -> tuple[str, ...]:
+    """What an item is, for fingerprints: id and text, and the checksum of a page's image; never where a file lies."""
+    page = item.page if isinstance(item, Document) else None
+    return (item.id, item.text) if page is None else (item.id, item.text, page.checksum)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from safetensors.numpy import save
 from harness.errors import DataError, examples, first_line
 from harness.files import cache_folder, checksum, digest, write_atomically
 from harness.progress import Stages
-from harness.records import Document, MultiVectors, Query
+from harness.records import Document, MultiVectors, Query, content
 
 FORMAT = 1
 BEHIND = 16  # shards that tasks may still be reading when the stream has moved on
@@ -127,7 +127,7 @@ def fetch(
     role: ``document`` or ``query``. An encoder with a ``backbone`` projects the backbone's vectors, which are cached
     too. Raises DataError naming items without a vector or with one that is not finite.
     """
-    key = digest(FORMAT, SHARD, encoder.fingerprint, encoder.recipe(role), [(item.id, item.text) for item in items])
+    key = digest(FORMAT, SHARD, encoder.fingerprint, encoder.recipe(role), [content(item) for item in items])
     folder, many = (root or cache_folder()) / "vectors" / key, {"query": "queries"}.get(role, f"{role}s")
     if not (folder / "manifest.json").exists():
         verb = "encode"

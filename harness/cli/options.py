@@ -41,7 +41,9 @@ def ask(kind: str, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, A
     return (config.read_config(getattr(config, kind), file) if file else {}) | given, how
 
 
-Dataset = Annotated[str | None, option("A name from `harness list datasets`, or a BEIR folder. [stdlib]")]
+Dataset = Annotated[
+    str | None, option("A name from `harness list datasets`, or a BEIR folder or one of pages. [stdlib]")
+]
 Split = Annotated[str | None, option("Judged split. [the dataset's first]")]
 Checkpoint = Annotated[str | None, option("minilm, a local folder, a hub id, or embeddings:FOLDER. [minilm]")]
 Pool = Annotated[str | None, option("Aggregators, e.g. maxsim,topk:4,softmax:0.1; the first is the baseline. [maxsim]")]

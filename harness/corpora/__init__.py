@@ -1,4 +1,4 @@
-"""Corpora: one file per source. A dataset card, or a BEIR folder, is all it takes to add a dataset."""
+"""Corpora: one file per source. A dataset card, or a folder, is all it takes to add a dataset."""
 
 import importlib
 import pkgutil

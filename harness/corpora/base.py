@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from harness.errors import DataError, OptionError, Problems, examples, first_line, unknown
-from harness.records import Dataset, Document, Qrel, Query
+from harness.records import Dataset, Document, Qrel, Query, content
 from harness.registry import Registry
 
 
@@ -45,36 +45,51 @@ class Card:
 
 @dataclass
 class Collection:
-    """What a source returns: everything it read, before it is checked as a whole; version joins the fingerprint."""
+    """What a source returns: everything it read, before it is checked as a whole.
+
+    version: joins the fingerprint; problems: mistakes found on the way, reported with those of the whole; lost: what to
+    do about judged documents that are not there.
+    """
 
     documents: list[Document]
     queries: list[Query]
     qrels: list[Qrel]
     version: str = ""
+    problems: Problems = field(default_factory=Problems)
+    lost: str = ""
 
 
 LONGEST = 200  # letters of a name or a path's part; file systems take 255 bytes
 SOURCES: Registry[Callable[[Card, str], Collection]] = Registry("source")
+LOCAL: dict[str, tuple[str, Callable[[Path], list[str] | None]]] = {}
+"""Sources that read a local folder, asked in the order of their names: what such a folder is called, and the function
+that gives its splits, or None for a folder of another kind."""
 
 
 def folders() -> list[Path]:
-    """Where cards and BEIR folders are looked for: ``$HARNESS_DATASETS``, ``datasets/``, then the cards shipped."""
+    """Where cards and folders are looked for: ``$HARNESS_DATASETS``, ``datasets/``, then the cards shipped."""
     given = [Path(one) for one in os.environ.get("HARNESS_DATASETS", "").split(os.pathsep) if one]
     here = Path(__file__).parent
     return [*given, Path("datasets"), here / "cards", here.parents[1] / "datasets"]
 
 
 def datasets() -> dict[str, Card]:
-    """Every dataset that can be named, the first found of each name; a BEIR folder wins over a card and uses it."""
+    """Every dataset that can be named, the first found of each name; a folder wins over a card and uses it."""
     cards: dict[str, Card] = {}
     local: dict[str, Path] = {}
     for folder in folders():
         for path in sorted(folder.glob("*.yaml")):
             if path.stem not in cards:
                 cards[path.stem] = read_card(path)
-        for path in sorted(folder.glob("*/corpus.jsonl")):
-            local.setdefault(path.parent.name, path.parent)
+        for path in sorted(folder.glob("*/")):
+            if path.name not in local and local_source(path):
+                local[path.name] = path
     return cards | {name: _local(folder, cards.get(name)) for name, folder in local.items()}
+
+
+def local_source(folder: Path) -> str | None:
+    """The source that reads a folder, or None."""
+    return next((source for source in sorted(LOCAL) if LOCAL[source][1](folder) is not None), None)
 
 
 def read_card(path: Path) -> Card:
@@ -96,21 +111,24 @@ def _is_name(value: Any) -> bool:
 
 
 def _local(folder: Path, card: Card | None = None) -> Card:
-    """The card of a BEIR folder: the named card's facts, the folder's own files and splits."""
-    found = {path.stem for path in (folder / "qrels").glob("*.tsv")} or {"test"}
-    splits = sorted(found, key=lambda split: (split != "test", split))
-    about = f"a BEIR folder: {folder}"
-    return replace(card or Card(folder.name, "beir", about), source="beir", splits=splits, folder=folder)
+    """The card of a dataset's folder: the named card's facts, the folder's own source and splits."""
+    source = local_source(folder)
+    assert source is not None
+    kind, splits = LOCAL[source]
+    found = sorted(set(splits(folder) or ["test"]), key=lambda split: (split != "test", split))
+    about = f"a {kind}: {folder}"
+    return replace(card or Card(folder.name, source, about), source=source, splits=found, folder=folder)
 
 
 def check(name: str, split: str | None = None) -> Card:
     """The card a name or a path means. Raises OptionError with the nearest name; reads no document."""
     if max(map(len, Path(name).parts or [""])) > LONGEST:
         raise OptionError(f"unknown dataset {name[:40] + '…'!r}: no name or path is that long")
-    if (Path(name) / "corpus.jsonl").exists():
+    if local_source(Path(name)):
         card = _local(Path(name).resolve())
     elif "/" in name or name.startswith("."):
-        raise OptionError(f"dataset {name!r}: no corpus.jsonl there; a BEIR folder has one beside queries.jsonl")
+        there = "no corpus.jsonl there; a BEIR folder has one beside queries.jsonl"
+        raise OptionError(f"dataset {name!r}: {there}; a folder of pages has images/, or corpus/ with parquet files")
     else:
         known = datasets()
         if name not in known:
@@ -132,9 +150,9 @@ def load(name: str, split: str | None = None, limit: int | None = None) -> Datas
 def checked(card: Card, split: str, raw: Collection, limit: int | None = None) -> Dataset:
     """The collection as a Dataset, or a DataError that names every kind of mistake in it."""
     notes: list[str] = []
-    empty = [document.id for document in raw.documents if not document.text.strip()]
+    empty = [document.id for document in raw.documents if not document.text.strip() and not document.page]
     if empty and card.drop_empty:
-        raw.documents = [document for document in raw.documents if document.text.strip()]
+        raw.documents = [document for document in raw.documents if document.text.strip() or document.page]
         raw.qrels = [qrel for qrel in raw.qrels if qrel.doc_id not in set(empty)]
         notes.append(f"{len(empty):,} documents without text left out")
     _check(raw, [] if card.drop_empty else empty)
@@ -163,7 +181,7 @@ def checked(card: Card, split: str, raw: Collection, limit: int | None = None) -
 
 
 def _check(raw: Collection, empty: Sequence[str]) -> None:
-    problems = Problems()
+    problems = raw.problems
     kinds: tuple[tuple[str, Any, set[str]], ...] = (
         ("document", raw.documents, {qrel.doc_id for qrel in raw.qrels}),
         ("query", raw.queries, {qrel.query_id for qrel in raw.qrels}),
@@ -177,7 +195,8 @@ def _check(raw: Collection, empty: Sequence[str]) -> None:
         if broken := [item.id for item in items if not _encodable(item.id + item.text)]:
             problems.add(f"{len(broken):,} {noun} texts or ids with half a surrogate pair: {examples(broken)}")
         if lost := sorted(judged - counts.keys()):
-            problems.add(f"{len(lost):,} {noun} ids judged but not in the collection: {examples(lost)}")
+            way = raw.lost if noun == "document" else ""
+            problems.add(f"{len(lost):,} {noun} ids judged but not in the collection: {examples(lost)}{way}")
     grades = Counter(
         (query_id, doc_id) for query_id, doc_id, _ in {(q.query_id, q.doc_id, q.relevance) for q in raw.qrels}
     )
@@ -200,8 +219,8 @@ def _encodable(text: str) -> bool:
 
 
 def _fingerprint(version: str, documents: Sequence[Document], queries: Sequence[Query], qrels: Sequence[Qrel]) -> str:
-    content = hashlib.sha256(version.encode())
-    rows = ([(item.id, item.text) for item in items] for items in (documents, queries))
+    made = hashlib.sha256(version.encode())
+    rows = ([content(item) for item in items] for items in (documents, queries))
     for part in (*rows, [(qrel.query_id, qrel.doc_id, qrel.relevance) for qrel in qrels]):
-        content.update(json.dumps(part, ensure_ascii=False).encode("utf-8", "surrogatepass"))
-    return content.hexdigest()[:16]
+        made.update(json.dumps(part, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    return made.hexdigest()[:16]

@@ -13,13 +13,27 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from harness.corpora.base import SOURCES, Card, Collection
+from harness.corpora.base import LOCAL, SOURCES, Card, Collection
 from harness.errors import DataError, Problems, examples, first_line
 from harness.files import cache_folder, checksum
 from harness.records import Document, Qrel, Query
 
 HIGHEST = 127  # grade; measures raise 2 to it
 SHOWN = 5  # broken lines named before the rest are counted
+LAYOUT = "a BEIR folder has corpus.jsonl, queries.jsonl and qrels/<split>.tsv"
+
+
+def splits(folder: Path) -> list[str] | None:
+    """The judged splits of a BEIR folder, or None for a folder of another kind."""
+    return tsv_splits(folder) if (folder / "corpus.jsonl").exists() else None
+
+
+def tsv_splits(folder: Path) -> list[str]:
+    """Names of the files in ``qrels/``."""
+    return [path.stem for path in (folder / "qrels").glob("*.tsv")]
+
+
+LOCAL["beir"] = ("BEIR folder", splits)
 
 
 @SOURCES.register("beir")
@@ -29,17 +43,17 @@ def beir(card: Card, split: str) -> Collection:
     problems = Problems()
     documents = [
         Document(row["_id"], f"{row.get('title') or ''} {row['text']}".strip())
-        for row in _rows(folder / "corpus.jsonl", problems)
+        for row in rows(folder / "corpus.jsonl", problems)
     ]
-    queries = [Query(row["_id"], row["text"]) for row in _rows(folder / "queries.jsonl", problems)]
-    qrels = list(_qrels(folder / "qrels" / f"{split}.tsv", problems))
+    queries = [Query(row["_id"], row["text"]) for row in rows(folder / "queries.jsonl", problems)]
+    qrels = list(judgments(folder / "qrels" / f"{split}.tsv", problems))
     problems.stop(DataError)
     return Collection(documents, queries, qrels)
 
 
-def _rows(path: Path, problems: Problems) -> Iterator[dict[str, Any]]:
+def rows(path: Path, problems: Problems, layout: str = LAYOUT) -> Iterator[dict[str, Any]]:
     """Rows of a JSONL file that have a text _id and a text; the others are named by file and line."""
-    for number, line in _lines(path, problems):
+    for number, line in _lines(path, problems, layout):
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -53,10 +67,10 @@ def _rows(path: Path, problems: Problems) -> Iterator[dict[str, Any]]:
             yield row
 
 
-def _lines(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
+def _lines(path: Path, problems: Problems, layout: str) -> Iterator[tuple[int, str]]:
     """Numbered lines that are not blank; stops after SHOWN problems with a count of what was not read."""
     if not path.is_file():
-        problems.add(f"{path} is missing; a BEIR folder has corpus.jsonl, queries.jsonl and qrels/<split>.tsv")
+        problems.add(f"{path} is missing; {layout}")
         return
     before = len(problems.found)
     with path.open("rb") as file:
@@ -73,9 +87,9 @@ def _lines(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
                 yield number, line.rstrip("\r\n")
 
 
-def _qrels(path: Path, problems: Problems) -> Iterator[Qrel]:
+def judgments(path: Path, problems: Problems, layout: str = LAYOUT) -> Iterator[Qrel]:
     """Judgments of three tab-separated columns (query, document, grade) or TREC's four; a header is skipped."""
-    for number, line in _lines(path, problems):
+    for number, line in _lines(path, problems, layout):
         cells = line.split("\t") if "\t" in line else line.split()
         if len(cells) == 4:
             del cells[1]

@@ -3,9 +3,9 @@
 import importlib
 import pkgutil
 
-from harness.encoders.base import DTYPES, EMBEDDED, FAMILIES, NAMED, Encoder, check, load
+from harness.encoders.base import DTYPES, EMBEDDED, FAMILIES, NAMED, Encoder, accept, check, load, names
 
-__all__ = ["DTYPES", "EMBEDDED", "FAMILIES", "NAMED", "Encoder", "check", "load"]
+__all__ = ["DTYPES", "EMBEDDED", "FAMILIES", "NAMED", "Encoder", "accept", "check", "load", "names"]
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")

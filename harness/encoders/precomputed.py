@@ -65,6 +65,7 @@ class Part:
 class Precomputed:
     """Vectors by item id, in the order of the files; the items' texts are not looked at."""
 
+    reads: ClassVar[str] = "ids"
     rank: ClassVar[int] = 200  # a model's folder stays one whatever else is in it
 
     @staticmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from harness import encoders
 from harness.config import StressConfig
 from harness.errors import OptionError, unknown
 from harness.injection import Injection
@@ -38,7 +39,7 @@ def explain(query_id: str, config: StressConfig, inputs: Inputs, others: Candida
     tokens = inputs.queries.of(query).astype(np.float32)
     own = tokens @ inputs.documents.of(row).astype(np.float32).T  # (t, p)
     words = inputs.encoder.tokens(inputs.dataset.queries[query].text, "query")
-    patches = inputs.encoder.tokens(inputs.dataset.documents[row].text, "document")
+    patches = encoders.names(inputs.encoder, inputs.dataset.documents[row])
     rows = []
     for kind in config.inject:
         injection = Injection(kind, config.counts, config.cosine, config.tokens, config.seed)

@@ -22,7 +22,8 @@ from harness.records import Candidates, Dataset, Manifest, MultiVectors
 from harness.runs import RunDirectory, slug
 from harness.scoring.sweep import Map
 
-PACKAGES = ("harness", "torch", "transformers", "numpy", "numba", "faiss-cpu", "faiss-gpu-cu12", "ir-measures", "bm25s")
+PACKAGES = ("harness", "torch", "transformers", "numpy", "numba", "faiss-cpu", "faiss-gpu-cu12", "ir-measures", "bm25s",
+            "colpali-engine", "peft", "pillow")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def prepare(config: Retrieval, device: str, stages: Stages) -> Inputs:
         dataset = corpora.load(config.dataset, config.split, config.limit)
     with stages("load checkpoint"):
         encoder = encoders.load(config.checkpoint, config.dtype, device)
+    encoders.accept(encoder, dataset.documents)
     documents = store.fetch(encoder, dataset.documents, "document", stages)
     queries = store.fetch(encoder, dataset.queries, "query", stages)
     counts = documents.counts

@@ -43,7 +43,10 @@ def checkpoints(_: Path) -> Rows:
         yield name, embedded.about
     for name in NAMED:
         yield name, _claim(NAMED[name])
-    yield "FOLDER", "a local checkpoint: Stanford ColBERT, PyLate, or any encoder of Hugging Face's"
+    yield (
+        "FOLDER",
+        "a local checkpoint: Stanford ColBERT, PyLate, ColPali and its kin, or any encoder of Hugging Face's",
+    )
     yield "embeddings:FOLDER", "vectors you computed: documents.safetensors or .npz, and queries (see the README)"
     yield "ORG/MODEL", "a checkpoint of the hub"
 
