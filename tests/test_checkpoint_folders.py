@@ -11,7 +11,18 @@ import torch
 
 from harness import encoders
 from harness.errors import DataError
-from tests.test_checkpoints import TEXTS, TOKENIZER, assert_equal, both_kinds, change, encode, forbid, opened, write
+from tests.test_checkpoints import (
+    TEXTS,
+    TOKENIZER,
+    assert_equal,
+    both_kinds,
+    change,
+    encode,
+    forbid,
+    opened,
+    tiny,
+    write,
+)
 from tests.test_encoders import refusal
 
 
@@ -155,14 +166,43 @@ def test_a_damaged_checkpoint_is_refused_in_one_line_that_names_what_is_wrong(fo
 
 
 @pytest.mark.parametrize("name", [CONFIG, "tokenizer_config.json"])
-def test_code_of_a_checkpoint_is_never_run(folders, tmp_path, name):
+def test_code_of_a_checkpoint_is_not_run(folders, tmp_path, name):
     folder = Path(shutil.copytree(folders["colbert"], tmp_path / "code"))
     (folder / "evil.py").write_text(
         f"open({str(folder / 'exploded')!r}, 'w')\nclass EvilModel: pass\nEvilConfig = EvilModel"
     )
     kinds = ("AutoConfig", "AutoModel", "AutoTokenizer")
     change(folder / name, model_type="evil", auto_map={kind: f"evil.Evil{kind[4:]}" for kind in kinds})
-    assert str(folder / name) in refusal(folder) and not (folder / "exploded").exists()
+    line = refusal(folder)
+    assert str(folder / name) in line and "--trust-remote-code" in line and not (folder / "exploded").exists()
+
+
+CODE = """
+import transformers
+open({mark!r}, "w")
+class OddConfig(transformers.BertConfig):
+    model_type = "odd"
+class OddModel(transformers.BertModel):
+    config_class = OddConfig
+"""
+
+
+def test_code_of_a_checkpoint_is_run_if_trusted_and_is_part_of_what_it_is(folders, tmp_path, monkeypatch):
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    plain = Path(shutil.copytree(folders["colbert"], tmp_path / "plain"))
+    (plain / METADATA).unlink()
+    write(plain / "model.safetensors", tiny(tmp_path / "other"))
+    folder = Path(shutil.copytree(plain, tmp_path / "odd"))
+    (folder / "odd.py").write_text(CODE.format(mark=str(folder / "ran")))
+    change(folder / CONFIG, model_type="odd", auto_map={"AutoConfig": "odd.OddConfig", "AutoModel": "odd.OddModel"})
+    assert "--trust-remote-code" in refusal(folder) and not (folder / "ran").exists()
+    trusted = encoders.load(str(folder), "float32", "cpu", trust=True)
+    assert_equal(encode(trusted, TEXTS[1:], "document"), encode(opened(plain), TEXTS[1:], "document"))
+    assert (
+        (folder / "ran").exists() and trusted.code and not encoders.load(str(plain), "float32", "cpu", trust=True).code
+    )
+    (folder / "odd.py").write_text("# changed")
+    assert encoders.load(str(folder), "float32", "cpu", trust=True).fingerprint != trusted.fingerprint
 
 
 def test_a_model_name_in_the_metadata_is_not_asked_for(folders, tmp_path):

@@ -10,10 +10,16 @@ from typing import Annotated, Any
 
 import typer
 
+HOW = ("device", "engine", "output", "resume", "explain", "trust_remote_code")
+"""Options that say how a question is answered; a config file holds none of them."""
 
-def option(text: str) -> Any:
-    """An option whose help names its default in brackets, which typer would take for markup."""
-    return typer.Option(help=text.replace("[", "\\["), show_default=False)
+
+def option(text: str, *names: str) -> Any:
+    """An option whose help names its default in brackets, which typer would take for markup.
+
+    names: such as ``--flag``, for one that has no ``--no-flag``.
+    """
+    return typer.Option(*names, help=text.replace("[", "\\["), show_default=False)
 
 
 @contextmanager
@@ -35,9 +41,7 @@ def ask(kind: str, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, A
 
     given = {key: value for key, value in options.items() if value is not None}
     file = given.pop("config", None)
-    how: dict[str, Any] = {
-        key: given.pop(key) for key in ("device", "engine", "output", "resume", "explain") if key in given
-    }
+    how: dict[str, Any] = {key: given.pop(key) for key in HOW if key in given}
     return (config.read_config(getattr(config, kind), file) if file else {}) | given, how
 
 
@@ -59,4 +63,5 @@ Device = Annotated[str, option("auto, cpu or cuda. [auto]")]
 Engine = Annotated[str, option("Where scoring runs. [local]")]
 Output = Annotated[Path, option("Folder of runs. [runs]")]
 Resume = Annotated[bool, option("Show a finished run again, or finish one.")]
+Trust = Annotated[bool, option("Run code that the checkpoint brings. [off]", "--trust-remote-code")]
 Config = Annotated[Path | None, option("Options from a YAML file, such as a run's config.yaml; the line wins.")]

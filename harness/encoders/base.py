@@ -37,14 +37,17 @@ class Encoder(Protocol):
 
 
 class Family(Encoder, Protocol):
-    """A model family: its class says whether a folder is one of its checkpoints; an instance is the encoder."""
+    """A model family: its class says whether a folder is one of its checkpoints; an instance is the encoder.
+
+    trust: whether code that the checkpoint brings may be run; without it a checkpoint that needs its own is refused.
+    """
 
     rank: ClassVar[int]  # families are asked in this order; the most general comes last
 
     @staticmethod
     def recognises(folder: Path) -> bool: ...
 
-    def __init__(self, folder: Path, dtype: str, device: str): ...
+    def __init__(self, folder: Path, dtype: str, device: str, trust: bool = False): ...
 
 
 FAMILIES: Registry[type[Family]] = Registry("encoder")
@@ -99,21 +102,24 @@ def check(name: str) -> None:
     )
 
 
-def load(name: str, dtype: str, device: str) -> Encoder:
-    """Open a checkpoint: an embedded name, a folder, a hub id, or vectors. Raises DataError with the next step."""
+def load(name: str, dtype: str, device: str, trust: bool = False) -> Encoder:
+    """Open a checkpoint: an embedded name, a folder, a hub id, or vectors. Raises DataError with the next step.
+
+    trust: run the checkpoint's own code, if it brings any.
+    """
     check(name)
     if name.startswith(EMBEDDINGS):
         return FAMILIES["precomputed"](_vectors(name), dtype, device)
     if name in list(NAMED):
         return NAMED[name](dtype, device)
-    folder = locate(name)
-    return family_of(folder, name)(folder, dtype, device)
+    folder = locate(name, trust)
+    return family_of(folder, name)(folder, dtype, device, trust)
 
 
-def locate(name: str) -> Path:
+def locate(name: str, trust: bool = False) -> Path:
     """The folder of a checkpoint that has files: an embedded one's, a local one, or the hub's in its cache."""
     folder = _embedded(EMBEDDED[name]) if name in EMBEDDED else Path(name)
-    return folder if folder.is_dir() else download(name)
+    return folder if folder.is_dir() else download(name, trust=trust)
 
 
 def family_of(folder: Path, name: str) -> type[Family]:
@@ -171,11 +177,12 @@ def _embedded(embedded: Embedded) -> Path:
     return folder
 
 
-def download(hub_id: str, instead: str = "") -> Path:
-    """A checkpoint of the hub as a folder: no pickle is fetched. Raises DataError with the next step."""
+def download(hub_id: str, instead: str = "", trust: bool = False) -> Path:
+    """A checkpoint of the hub as a folder: no pickle, and code only if trusted. Raises DataError with the next step."""
     from huggingface_hub import snapshot_download
 
     wanted = ["*.json", "*.safetensors", "*.txt", "*.model", "*.metadata"]  # no pickled weights
+    wanted += ["*.py"] if trust else []
     try:
         return Path(snapshot_download(hub_id, allow_patterns=wanted))
     except Exception as error:  # the hub's errors share no base class

@@ -13,7 +13,7 @@ import numpy as np
 
 from harness.encoders import stanford
 from harness.encoders.base import FAMILIES
-from harness.encoders.transformer import batches, check_code, check_files, check_vocabulary, identity, positions, quiet
+from harness.encoders.transformer import batches, check_files, check_vocabulary, identity, own_code, positions, quiet
 from harness.errors import DataError, examples
 from harness.records import Document, Query
 
@@ -32,18 +32,20 @@ class ColBERT:
     def recognises(folder: Path) -> bool:
         return (folder / stanford.METADATA).exists()
 
-    def __init__(self, folder: Path, dtype: str, device: str, bare: bool = False):
+    def __init__(self, folder: Path, dtype: str, device: str, trust: bool = False, bare: bool = False):
         check_files(folder)
         self.folder, self.dtype, self.device, self.limit = folder, dtype, device, positions(folder)
         self.about, self.bare = stanford.about(folder, self.limit), bare
-        check_code(folder)
-        self.fingerprint = stanford.backbone(folder, self.about) if bare else identity(folder, more=[stanford.METADATA])
+        self.code = own_code(folder, trust)
+        self.fingerprint = (
+            stanford.backbone(folder, self.about) if bare else identity(folder, more=[stanford.METADATA, *self.code])
+        )
 
     @functools.cached_property
     def backbone(self) -> ColBERT | None:
         """The encoder whose cached vectors this one projects, where training left the backbone as it was."""
         frozen = self.about["frozen_backbone"] and not self.bare
-        return ColBERT(self.folder, self.dtype, self.device, bare=True) if frozen else None
+        return ColBERT(self.folder, self.dtype, self.device, bool(self.code), bare=True) if frozen else None
 
     def project(self, vectors: np.ndarray) -> np.ndarray:
         """The backbone's vectors (p, h) as this checkpoint's, float16 (p, d)."""

@@ -38,7 +38,7 @@ class ColPali:
     def recognises(folder: Path) -> bool:
         return files.recognises(folder)
 
-    def __init__(self, folder: Path, dtype: str, device: str):
+    def __init__(self, folder: Path, dtype: str, device: str, trust: bool = False):
         self.folder, self.dtype, self.device = folder, dtype, device
         self.base = files.base_of(folder) if (folder / files.ADAPTER_CONFIG).exists() else folder
         self.kind = files.kind_of(folder, self.base)

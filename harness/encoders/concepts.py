@@ -127,7 +127,7 @@ class Trained(Concepts):
     def recognises(folder: Path) -> bool:
         return (folder / "world.json").exists()
 
-    def __init__(self, folder: Path, dtype: str, device: str):
+    def __init__(self, folder: Path, dtype: str, device: str, trust: bool = False):
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from harness.encoders import pylate, stanford
 from harness.encoders.base import EMBEDDINGS, NAMED, family_of, locate
-from harness.encoders.transformer import check_code, check_files, identity, positions, quiet, settings
+from harness.encoders.transformer import check_files, identity, own_code, positions, quiet, settings
 from harness.errors import DataError, first_line
 from harness.files import digest, write_atomically
 from harness.registry import Registry
@@ -57,11 +57,11 @@ def origin(name: str) -> Origin:
     family = family_of(folder, name).__name__
     if family == "Transformer":
         check_files(folder)
-        check_code(folder)
+        own_code(folder, trust=False)
         return Origin(folder, dict(stanford.DEFAULTS), None)
     if family == "ColBERT":
         check_files(folder)
-        check_code(folder)
+        own_code(folder, trust=False)
         return Origin(folder, stanford.about(folder, positions(folder)), stanford.projection(folder))
     if family == "PyLate":
         return _from_pylate(pylate.PyLate(folder, "float32", "cpu"))

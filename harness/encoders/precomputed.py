@@ -72,7 +72,7 @@ class Precomputed:
     def recognises(folder: Path) -> bool:
         return any(find(folder, role) for role in MANY)
 
-    def __init__(self, folder: Path, dtype: str, device: str):
+    def __init__(self, folder: Path, dtype: str, device: str, trust: bool = False):
         """Read everything but the vectors. Raises DataError with a line for every file that cannot be used."""
         self.folder = folder
         self.parts: dict[str, list[Part]] = {role: [] for role in MANY}

@@ -19,6 +19,7 @@ from harness.encoders.transformer import (
     chosen,
     identity,
     opened,
+    own_code,
     positions,
     settings,
 )
@@ -55,11 +56,12 @@ class PyLate:
     def recognises(folder: Path) -> bool:
         return (folder / CONFIG).exists() and {"query_prefix", "document_prefix"} <= settings(folder / CONFIG).keys()
 
-    def __init__(self, folder: Path, dtype: str, device: str):
+    def __init__(self, folder: Path, dtype: str, device: str, trust: bool = False):
         self.folder, self.dtype, self.device = folder, dtype, device
         base, self.dense = _modules(folder)
         self.base = folder / base
         check_files(self.base)
+        self.code = own_code(self.base, trust)
         self.limit = positions(self.base)
         self.about, self.prompt = _about(folder / CONFIG, self.limit)
         about = self.base / "sentence_bert_config.json"
@@ -67,12 +69,12 @@ class PyLate:
         for name in self.dense:
             if not (folder / name / WEIGHTS).exists():
                 raise DataError(f"{folder / name} has no {WEIGHTS}; convert its weights to safetensors first")
-        self.fingerprint = identity(folder, [".", base, *self.dense])
+        self.fingerprint = identity(folder, [".", base, *self.dense], self.code)
 
     @functools.cached_property
     def loaded(self) -> tuple[Any, Any, list[Dense]]:
         """Tokenizer, model and projections, opened when the first text is encoded: cached vectors need none."""
-        tokenizer, model = opened(self.base, self.dtype, self.device)
+        tokenizer, model = opened(self.base, self.dtype, self.device, bool(self.code))
         check_vocabulary(self.base, tokenizer, model)
         known, prefixes = tokenizer.get_vocab(), [self.about["query_prefix"], self.about["document_prefix"]]
         for prefix in filter(None, prefixes):

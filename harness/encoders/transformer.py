@@ -32,15 +32,16 @@ class Transformer:
     def recognises(folder: Path) -> bool:
         return (folder / "config.json").exists() and any((folder / name).exists() for name in TOKENIZER)
 
-    def __init__(self, folder: Path, dtype: str, device: str):
+    def __init__(self, folder: Path, dtype: str, device: str, trust: bool = False):
         check_files(folder)
-        self.fingerprint = identity(folder)
+        self.code = own_code(folder, trust)
+        self.fingerprint = identity(folder, more=self.code)
         self.folder, self.dtype, self.device, self.limit = folder, dtype, device, positions(folder)
 
     @functools.cached_property
     def loaded(self) -> tuple[Any, Any]:
         """Tokenizer and model, opened when the first text is encoded: cached vectors need neither."""
-        return opened(self.folder, self.dtype, self.device)
+        return opened(self.folder, self.dtype, self.device, bool(self.code))
 
     def recipe(self, role: str) -> dict[str, Any]:
         return {"family": "transformer", "tokens": "all", "norm": "l2", "limit": self.limit, "dtype": self.dtype}
@@ -75,11 +76,15 @@ def check_files(folder: Path) -> None:
         raise DataError(f"{folder} has no {WEIGHTS[0]}; convert its weights to safetensors first")
 
 
-def check_code(folder: Path) -> None:
-    """Raise DataError if a checkpoint's settings name code of its own."""
+def own_code(folder: Path, trust: bool) -> list[str]:
+    """The files of a checkpoint's own code, as patterns; empty if it needs none. Raises DataError if it may not run."""
     for name in ("config.json", "tokenizer_config.json"):
         if (folder / name).exists() and settings(folder / name).get("auto_map"):
-            raise DataError(f"{folder / name} asks for code of its own (auto_map); no code of a checkpoint is run")
+            if trust:
+                return ["*.py"]
+            line = f"{folder / name} asks for code of its own (auto_map), which is not run"
+            raise DataError(f"{line}; read the code, and give --trust-remote-code if you trust it")
+    return []
 
 
 def identity(folder: Path, parts: Sequence[str] = (".",), more: Sequence[str] = ()) -> str:
@@ -88,16 +93,16 @@ def identity(folder: Path, parts: Sequence[str] = (".",), more: Sequence[str] = 
     return digest([(path.relative_to(folder).as_posix(), checksum(path)) for path in files])
 
 
-def opened(folder: Path, dtype: str, device: str) -> tuple[Any, Any]:
-    """Tokenizer and model of a folder. No pickle is read and no code of the checkpoint is run."""
+def opened(folder: Path, dtype: str, device: str, trust: bool = False) -> tuple[Any, Any]:
+    """Tokenizer and model of a folder. No pickle is read, and no code of the checkpoint is run unless trusted."""
     import torch
     from transformers import AutoModel, AutoTokenizer
 
     quiet()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=trust)
         model, loading = AutoModel.from_pretrained(
-            folder, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False,
+            folder, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=trust,
             output_loading_info=True,
         )  # fmt: skip
     except Exception as error:  # whatever transformers, tokenizers and safetensors raise on broken files

@@ -38,6 +38,7 @@ def compare(
     progress: bool = False,
     device: str = "auto",
     engine: str = "local",
+    trust_remote_code: bool = False,
     **question: Any,
 ) -> Comparison:
     """Compare finished runs, or checkpoints whose cells are computed first, against a baseline (default: the first).
@@ -56,7 +57,8 @@ def compare(
         with problems:
             resolve(EvalConfig, **question, checkpoint=name)
     problems.stop(OptionError)
-    how: dict[str, Any] = {"output": output, "device": device, "engine": engine, "resume": True, "progress": progress}
+    how: dict[str, Any] = {"output": output, "device": device, "engine": engine, "resume": True, "progress": progress,
+                           "trust_remote_code": trust_remote_code}  # fmt: skip
     found = [evaluate(**{**question, "checkpoint": name}, **how) for name in names] if names else read(runs)
     labelled = label(found)
     base = _baseline(baseline, labelled)

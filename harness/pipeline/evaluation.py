@@ -26,6 +26,7 @@ def evaluate(
     output: str | Path = "runs",
     resume: bool = False,
     progress: bool = False,
+    trust_remote_code: bool = False,
     **question: Any,
 ) -> Result:
     """Sweep lengths under every pool and arm; write a run directory and return its tables.
@@ -35,7 +36,7 @@ def evaluate(
     """
     config, device, work = begin(EvalConfig, question, device, engine, output)
     stages = Stages(progress)
-    inputs = prepare(config, device, stages)
+    inputs = prepare(config, device, stages, trust_remote_code)
     found = find_candidates(config, inputs, stages)
     run = directory(config, inputs, output)
     if run.finished and resume:

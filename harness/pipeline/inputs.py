@@ -46,12 +46,15 @@ class Inputs:
         }
 
 
-def prepare(config: Retrieval, device: str, stages: Stages) -> Inputs:
-    """Dataset and the vectors of its documents and queries, from the cache where they are there."""
+def prepare(config: Retrieval, device: str, stages: Stages, trust: bool = False) -> Inputs:
+    """Dataset and the vectors of its documents and queries, from the cache where they are there.
+
+    trust: run code that the checkpoint brings.
+    """
     with stages("load dataset"):
         dataset = corpora.load(config.dataset, config.split, config.limit)
     with stages("load checkpoint"):
-        encoder = encoders.load(config.checkpoint, config.dtype, device)
+        encoder = encoders.load(config.checkpoint, config.dtype, device, trust)
     encoders.accept(encoder, dataset.documents)
     documents = store.fetch(encoder, dataset.documents, "document", stages)
     queries = store.fetch(encoder, dataset.queries, "query", stages)
@@ -60,6 +63,7 @@ def prepare(config: Retrieval, device: str, stages: Stages) -> Inputs:
     notes = [f"{', '.join(whole)} see the first {config.depth:,} documents a query"] if whole else []  # type: ignore[attr-defined]
     dtype = encoder.recipe("document").get("dtype")
     computed = f"computed in {dtype}, " if dtype else ""
+    notes += ["the checkpoint's own code was run"] if getattr(encoder, "code", []) else []
     notes += [*dataset.notes, f"vectors {computed}stored in float16, scored in float32"]
     notes.append(f"documents have {counts.min():,} to {counts.max():,} patches, {counts.mean():.0f} on average")
     return Inputs(dataset, documents, queries, encoder, device, notes)

@@ -28,7 +28,13 @@ SUMMARY += [f"{name}_{end}" for name in INTERVALS[1:] for end in ("low", "high")
 
 
 def gradients(
-    *, device: str = "auto", output: str | Path = "runs", resume: bool = False, progress: bool = False, **question: Any
+    *,
+    device: str = "auto",
+    output: str | Path = "runs",
+    resume: bool = False,
+    progress: bool = False,
+    trust_remote_code: bool = False,
+    **question: Any,
 ) -> Result:
     """Measure patch-level gradient concentration over (query, relevant document) pairs; write a run directory.
 
@@ -36,7 +42,7 @@ def gradients(
     """
     config, device, _ = begin(GradientsConfig, question, device, "local", output)
     stages = Stages(progress)
-    inputs = prepare(config, device, stages)
+    inputs = prepare(config, device, stages, trust_remote_code)
     run = directory(config, inputs, output)
     if run.finished and resume:
         return run.result()

@@ -32,6 +32,7 @@ def stress(
     output: str | Path = "runs",
     resume: bool = False,
     progress: bool = False,
+    trust_remote_code: bool = False,
     explain: str | None = None,
     **question: Any,
 ) -> Result:
@@ -43,7 +44,7 @@ def stress(
     config, device, work = begin(StressConfig, question, device, engine, output)
     config = replace(config, counts=tuple(sorted({0, *config.counts})))  # losses are against no injection
     stages = Stages(progress)
-    inputs = prepare(config, device, stages)
+    inputs = prepare(config, device, stages, trust_remote_code)
     check(explain, inputs)
     found = find_candidates(config, inputs, stages)
     run = directory(config, inputs, output)
