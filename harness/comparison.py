@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from harness import stats
+from harness import degradation, stats
 from harness.errors import DataError, examples
 from harness.runs import Result
 
 PLACES = {"eval": ["measure", "arm", "length", "pool"], "stress": ["measure", "inject", "count", "pool"]}
 TESTED = ["n", "mean_difference", "ci_low", "ci_high", "effect_size", "t", "p", "p_holm", "wins", "ties", "losses"]
+SEED = re.compile(r"-seed\d+$")
 ASKED = ["split", "limit", "measures", "lengths", "arms", "evidence", "fill", "inject", "counts", "cosine", "tokens"]
 
 
@@ -62,6 +65,32 @@ def differences(first: str, base: Result, name: str, run: Result) -> Iterator[st
 
 def _text(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def averaged(runs: Mapping[str, Result]) -> dict[str, Result]:
+    """Runs whose names differ in ``-seed<number>`` alone as one: a query's value is the mean over its seeds.
+
+    Their summaries have the columns ``n_seeds`` and ``seed_sd``, the standard deviation of the value over seeds.
+    """
+    groups: dict[str, list[Result]] = {}
+    for name, run in runs.items():
+        groups.setdefault(SEED.sub("", name), []).append(run)
+    return {name: _mean(name, seeds) for name, seeds in groups.items()}
+
+
+def _mean(name: str, seeds: list[Result]) -> Result:
+    """What several seeds found, as one run; cells that not all of them have are left out."""
+    first, stress = seeds[0], seeds[0].manifest.command == "stress"
+    values = pd.concat([seed.per_query for seed in seeds], ignore_index=True).assign(checkpoint=name)
+    found = values.groupby([column for column in values if column != "value"], sort=False, dropna=False)["value"]
+    table = found.agg(["mean", "size"]).reset_index()
+    table = table[table["size"] == len(seeds)].rename(columns={"mean": "value"})[first.per_query.columns]
+    random = np.random.default_rng(first.manifest.config["seed"])
+    summary = (degradation.summarise_stress if stress else degradation.summarise)(table, random)
+    cell = [column for column in ("arm", "inject", "count", "pool", "length", "measure") if column in summary]
+    spread = pd.concat([seed.summary for seed in seeds]).groupby(cell, dropna=False)["value"].std(ddof=1)
+    summary = summary.merge(spread.rename("seed_sd").reset_index(), on=cell, how="left").assign(n_seeds=len(seeds))
+    return replace(first, summary=summary, per_query=table)
 
 
 def stack(runs: Mapping[str, Result]) -> pd.DataFrame:

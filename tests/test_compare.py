@@ -64,6 +64,29 @@ def test_differences_tests_and_effect_sizes_are_scipys(tmp_path):
             assert (row.wins, row.ties, row.losses) == ((a > b).sum(), (a == b).sum(), (a < b).sum())
 
 
+def test_seeds_are_averaged_by_query(tmp_path):
+    runs = [invented(tmp_path, seed) for seed in (1, 2, 3)]
+    names = ["mine-seed0", "mine-seed1", "c3"]
+    for run, name in zip(runs, names, strict=True):
+        run.manifest.config["checkpoint"] = name
+        RunDirectory(run.path).write_manifest(run.manifest)
+    done = harness.compare(*(run.path for run in runs), baseline="c3", average_seeds=True, output=tmp_path / "out")
+    assert set(done.tests["run"]) == {"mine"} and set(done.summary["run"]) == {"mine", "c3"}
+    keys = ["measure", "pool", "length", "query_id"]
+    first, second, base = (run.per_query.set_index(keys)["value"] for run in runs)
+    mean = (first + second) / 2
+    for row in done.tests[done.tests["length"] != "slope"].itertuples():
+        a, b = (one.loc[(row.measure, row.pool, int(row.length))] for one in (mean, base))
+        assert row.p == pytest.approx(reference.ttest_rel(a, b.loc[a.index]).pvalue)
+    means = [one.groupby(level=[0, 1, 2]).mean() for one in (first, second)]
+    for row in done.summary[done.summary["run"] == "mine"].itertuples():
+        both = [one.loc[(row.measure, row.pool, row.length)] for one in means]
+        assert (row.value, row.seed_sd, row.n_seeds) == pytest.approx((np.mean(both), np.std(both, ddof=1), 2))
+    assert set(done.manifest.config["runs"]) == set(names)
+    with pytest.raises(OptionError, match="did you mean 'mine'"):
+        harness.compare(*(run.path for run in runs), baseline="mina", average_seeds=True, output=tmp_path / "out")
+
+
 def test_holm_runs_over_the_whole_table(tmp_path):
     done = harness.compare(*(invented(tmp_path, seed).path for seed in (1, 2, 3)), output=tmp_path / "out")
     order = done.tests["p"].sort_values()

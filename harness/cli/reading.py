@@ -37,6 +37,7 @@ def compare(
     ] = None,
     checkpoint: Annotated[str | None, option("Two or more, e.g. a,b: their cells are computed first.")] = None,
     baseline: Annotated[str | None, option("The run or checkpoint the others are compared with. [the first]")] = None,
+    average_seeds: Annotated[bool, option("Runs named …-seed0, …-seed1 count as one.", "--average-seeds")] = False,
     dataset: Dataset = None,
     split: Split = None,
     pool: Pool = None,
@@ -55,7 +56,9 @@ def compare(
     config: Config = None,
 ) -> None:
     """Finished runs, or checkpoints, against a baseline: differences, intervals, tests, winners and losers."""
-    given = {key: value for key, value in locals().items() if key not in ("runs", "checkpoint", "baseline")}
+    given = {
+        key: value for key, value in locals().items() if key not in ("runs", "checkpoint", "baseline", "average_seeds")
+    }
     question, how = ask("EvalConfig", given)
     written = question.pop("checkpoint", None)  # a config file may hold one
     from rich.console import Console
@@ -64,9 +67,8 @@ def compare(
     from harness.reports import comparison as report
 
     with interruptible():
-        done = pipeline.compare(
-            *(runs or []), checkpoint=checkpoint or written, baseline=baseline, progress=True, **how, **question
-        )
+        how |= {"baseline": baseline, "average_seeds": average_seeds, "progress": True}
+        done = pipeline.compare(*(runs or []), checkpoint=checkpoint or written, **how, **question)
     report.show(done.summary, done.tests, done.queries, done.manifest, str(done.path), Console())
 
 

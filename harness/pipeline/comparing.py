@@ -34,6 +34,7 @@ def compare(
     *runs: str | Path,
     checkpoint: str | Sequence[str] | None = None,
     baseline: str | None = None,
+    average_seeds: bool = False,
     output: str | Path = "runs",
     progress: bool = False,
     device: str = "auto",
@@ -43,7 +44,8 @@ def compare(
 ) -> Comparison:
     """Compare finished runs, or checkpoints whose cells are computed first, against a baseline (default: the first).
 
-    runs: run directories of one command, eval or stress; question: with checkpoints, the options of ``harness eval``.
+    runs: run directories of one command, eval or stress; average_seeds: runs named …-seed0, …-seed1 count as one, the
+    mean over seeds by query; question: with checkpoints, the options of ``harness eval``.
     Raises HarnessError, with every way in which the runs answer different questions.
     """
     check_output(Path(output))
@@ -51,7 +53,7 @@ def compare(
     names = [name.strip() for name in names]
     _check_given(runs, names, question)
     problems = Problems()
-    if names and baseline is not None and baseline not in [*names, *map(slug, names)]:
+    if names and baseline is not None and not average_seeds and baseline not in [*names, *map(slug, names)]:
         problems.add(unknown("baseline", baseline, names))
     for name in names:  # all of them before the first is computed
         with problems:
@@ -61,10 +63,13 @@ def compare(
                            "trust_remote_code": trust_remote_code}  # fmt: skip
     found = [evaluate(**{**question, "checkpoint": name}, **how) for name in names] if names else read(runs)
     labelled = label(found)
+    notes, given = comparison.check(labelled), labelled
+    if average_seeds:
+        labelled = comparison.averaged(labelled)
+        notes.append("seeds are averaged by query")
     base = _baseline(baseline, labelled)
     labelled = {base: labelled[base], **labelled}  # the baseline first
-    notes = comparison.check(labelled)
-    return write(labelled, base, notes, Path(output))
+    return write(labelled, given, base, notes, Path(output))
 
 
 def _check_given(runs: Sequence[str | Path], names: list[str], question: dict[str, Any]) -> None:
@@ -125,12 +130,14 @@ def _baseline(asked: str | None, labelled: dict[str, Result]) -> str:
     return found[0]
 
 
-def write(runs: dict[str, Result], baseline: str, notes: list[str], output: Path) -> Comparison:
-    """The comparison's own run directory."""
+def write(
+    runs: dict[str, Result], given: dict[str, Result], baseline: str, notes: list[str], output: Path
+) -> Comparison:
+    """The comparison's own run directory. given: the runs before seeds were averaged."""
     base = runs[baseline].manifest
-    config = {"runs": {name: str(run.path) for name, run in runs.items()}, "baseline": baseline, "of": base.command}
+    config = {"runs": {name: str(run.path) for name, run in given.items()}, "baseline": baseline, "of": base.command}
     key = digest(
-        config, [run.manifest.fingerprints for run in runs.values()], [run.manifest.config for run in runs.values()]
+        config, [run.manifest.fingerprints for run in given.values()], [run.manifest.config for run in given.values()]
     )
     run = RunDirectory(output / f"compare-{slug(base.config['dataset'])}-{slug(baseline)}-{key[:8]}")
     run.start("compare", config, digest(versions(), git_revision()))

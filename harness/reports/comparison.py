@@ -21,8 +21,9 @@ def show(summary: pd.DataFrame, tests: pd.DataFrame, queries: pd.DataFrame, mani
     config = manifest.config
     place = PLACES[config["of"]]
     inside, across = place[1], place[2]
+    others = ", ".join(escape(str(name)) for name in dict.fromkeys(tests["run"]))
     lines = [
-        f"\n[bold]{escape(config['dataset'])}[/], split {escape(config['split'])}: {len(config['runs'])} runs against"
+        f"\n[bold]{escape(config['dataset'])}[/], split {escape(config['split'])}: {others} against"
         f" {escape(config['baseline'])}, {int(tests['n'].max()):,} queries.",
         *(f"Note: {escape(note)}." for note in manifest.notes),
         "A cell is the value, below it the paired difference from the baseline with half its 95 % interval. † marks"
