@@ -32,10 +32,7 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        print(
-            "harness: interrupted; what is cached or ranked is kept, and the same command goes on from it",
-            file=sys.stderr,
-        )
+        print("harness: interrupted; what is done is kept, and the same command goes on from it", file=sys.stderr)
         raise typer.Exit(130) from None
 
 
@@ -254,6 +251,21 @@ def synth(
     with interruptible():
         done = pipeline.synth(progress=True, **how, **question)
     report.show(done.summary, done.tests, done.manifest, str(done.path), Console())
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path] | None, typer.Argument(help="Folders of finished runs, of any command.")] = None,
+    format: Annotated[str | None, option("md, latex, csv, html, svg, png, mteb, ranx. [none: print tables]")] = None,
+    output: Annotated[Path | None, option("Folder of the report. [reports/, then the first run's name]")] = None,
+) -> None:
+    """Finished runs as tables in the terminal, or as files: Markdown, LaTeX, a page, charts, MTEB and ranx."""
+    from rich.console import Console
+
+    from harness.pipeline import report as write
+    from harness.reports import terminal
+
+    terminal.show(write(*(runs or []), format=format, output=output, progress=True), Console())
 
 
 @app.command("list")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import pandas as pd
 
 from harness.config import StressConfig
+from harness.degradation import HIJACK
 from harness.errors import OptionError, unknown
 from harness.injection import Injection
 from harness.pipeline.inputs import Inputs
+from harness.progress import Advance
 from harness.records import Candidates
 from harness.scoring.injected import corpus_norm
 
@@ -32,23 +36,51 @@ def explain(query_id: str, config: StressConfig, inputs: Inputs, others: Candida
     if max(config.counts) == 0:
         raise OptionError("--explain needs injected patches; give --counts above 0")
     query = list(inputs.queries.ids).index(query_id)
+    if not (others.rows[query] >= 0).any():
+        raise OptionError(f"query {query_id!r} has no candidate that is not relevant; give a larger --depth")
+    return pd.DataFrame(tokens_of(query, config, inputs, others), columns=COLUMNS)
+
+
+def align(
+    config: StressConfig, inputs: Inputs, others: Candidates, queries: Sequence[str], advance: Advance
+) -> pd.DataFrame:
+    """The table of ``explain`` for several queries; those without a candidate that is not relevant are left out."""
+    place = {name: row for row, name in enumerate(inputs.queries.ids)}
+    rows: list[tuple] = []
+    for name in queries if max(config.counts) else ():
+        rows += tokens_of(place[name], config, inputs, others)
+        advance()
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def most_hurt(per_query: pd.DataFrame, most: int = 50) -> list[str]:
+    """The queries that lose most from no injection to the largest count, on average over pools, kinds and measures.
+
+    A query's injected patches take some ten milliseconds a kind to make again, so not all queries are aligned.
+    """
+    measured = per_query[per_query["measure"] != HIJACK]
+    first, last = (measured[measured["count"] == count].groupby("query_id", sort=False)["value"].mean()
+                   for count in (measured["count"].min(), measured["count"].max()))  # fmt: skip
+    return list((first - last).sort_values(ascending=False, kind="stable").index[:most])
+
+
+def tokens_of(query: int, config: StressConfig, inputs: Inputs, others: Candidates) -> Iterator[tuple]:
+    """Rows of one query under every kind of injection; none if it has no candidate that is not relevant."""
     row = int(next(iter(others.rows[query][others.rows[query] >= 0]), -1))
     if row < 0:
-        raise OptionError(f"query {query_id!r} has no candidate that is not relevant; give a larger --depth")
+        return
+    names = inputs.queries.ids[query], inputs.documents.ids[row]
     tokens = inputs.queries.of(query).astype(np.float32)
     own = tokens @ inputs.documents.of(row).astype(np.float32).T  # (t, p)
     words = inputs.encoder.tokens(inputs.dataset.queries[query].text, "query")
     patches = inputs.encoder.tokens(inputs.dataset.documents[row].text, "document")
-    rows = []
+    norm, count = corpus_norm(inputs.documents), max(config.counts)
     for kind in config.inject:
         injection = Injection(kind, config.counts, config.cosine, config.tokens, config.seed)
-        bank = injection.bank(query_id, tokens, corpus_norm(inputs.documents))
-        streams = [np.array([injection.stream(name)]) for name in (query_id, inputs.documents.ids[row])]
-        injected = tokens @ bank[injection.picks(*streams)[0]].T  # (t, K)
+        streams = [np.array([injection.stream(name)]) for name in names]
+        injected = tokens @ injection.bank(names[0], tokens, norm)[injection.picks(*streams)[0]].T  # (t, K)
         for token in range(len(tokens)):
             before, attack = int(own[token].argmax()), int(injected[token].argmax())
             taken = bool(injected[token, attack] > own[token, before])
             after = ("injected", attack, injected[token, attack]) if taken else ("own", before, own[token, before])
-            names = (query_id, inputs.documents.ids[row], kind, max(config.counts), words[token])
-            rows.append((*names, before, patches[before], own[token, before], *after))
-    return pd.DataFrame(rows, columns=COLUMNS)
+            yield (*names, kind, count, words[token], before, patches[before], own[token, before], *after)
