@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -56,12 +56,13 @@ def report(
     return replace(made, files=tuple(files))
 
 
-def build(opened: Sequence[FinishedRun], names: Iterable[str] = (), output: str | Path | None = None) -> Report:
+def build(opened: Sequence[FinishedRun], names: Sequence[str] = (), output: str | Path | None = None) -> Report:
     """Opened runs as a report, without writing it."""
     labels = _labels(opened)
     sections: list[Section] = []
     for run, label in zip(opened, labels, strict=True):
-        sections.append(section(replace(run, command=command_of(run.manifest)), label))
+        line = command_of(run.manifest) if names else ""  # the terminal does not show it, and options need torch
+        sections.append(section(replace(run, command=line), label))
     asked = shlex.join(["harness", "report", *(str(run.path) for run in opened)])
     asked += f" --format {','.join(names)}" if names else ""
     asked += f" --output {shlex.quote(str(output))}" if output else ""

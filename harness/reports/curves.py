@@ -40,7 +40,7 @@ def draw(figure: Figure, palette: Mapping[str, str]) -> alt.TopLevelMixin:
     frame = pd.DataFrame(({"panel": panel(table), **row} for table in tables for row in points(table)), columns=POINTS)
     axes = tables[0].axes
     assert axes is not None
-    legend = alt.Legend(title=None, orient="top", symbolType="circle", values=list(dict.fromkeys(frame["series"])))
+    legend = alt.Legend(title=None, orient="top", symbolOpacity=1, values=list(dict.fromkeys(frame["series"])))
     chart = layers(axes, sorted(set(frame["x"])), palette, legend)
     chart = chart.properties(width=WIDTH, height=HEIGHT, data=frame)
     if len(tables) == 1:

@@ -15,7 +15,7 @@ PLACES = {"eval": ("arm", "length", "L"), "stress": ("inject", "count", "K")}
 def queries(run: FinishedRun) -> dict[str, Any] | None:
     """Everything a query's row and its details show; None of a run that has no rankings.
 
-    values: by arm (or injection), pool and measure a row a length (or count) of places in ``levels``; ranks: by arm and
+    values: by arm (or injection), pool and measure a row a length (or count) of places in ``levels`` (six decimals); ranks: by arm and
     pool a row a length of ranks of the relevant documents, query by query in the order of ``gold``, 0 where not ranked.
     """
     if run.kind not in PLACES:
@@ -24,7 +24,7 @@ def queries(run: FinishedRun) -> dict[str, Any] | None:
     table = run.directory.read_table("per_query.parquet")
     table = table[table[inside].isin(run.manifest.config["arms" if run.kind == "eval" else "inject"])]
     ids, places = sorted(set(table["query_id"])), sorted(set(table[across].astype(int)))
-    levels, codes = np.unique(table["value"].to_numpy(float), return_inverse=True)
+    levels, codes = np.unique(table["value"].to_numpy(float).round(6), return_inverse=True)
     values: dict[str, Any] = {}
     for (first, pool, measure), rows in table.assign(code=codes).groupby([inside, "pool", "measure"], sort=False):
         wide = rows.pivot(index=across, columns="query_id", values="code").loc[places, ids]

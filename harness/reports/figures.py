@@ -16,7 +16,7 @@ COUNT = 100  # injected patches that robustness is read at, or the most there ar
 
 def lines(table: pd.DataFrame, x: alt.X, y: str, title: str, palette: Mapping[str, str]) -> alt.LayerChart:
     """A line an operator with its interval as a band."""
-    colour = coloured(palette, alt.Legend(orient="top"))
+    colour = coloured(palette, alt.Legend(orient="top", symbolOpacity=1))
     tips = ["operator", "split", x.shorthand.split(":")[0], alt.Tooltip("value", format=".3f"),
             alt.Tooltip("ci_low", format=".3f"), alt.Tooltip("ci_high", format=".3f"), "n_seeds"]  # fmt: skip
     base = alt.Chart(table, title=title).encode(x=x, color=colour, detail="split:N")
@@ -98,8 +98,8 @@ def tradeoff(summary: pd.DataFrame, palette: Mapping[str, str] | None = None) ->
     whole = alt.Chart(pd.DataFrame({"all": [1.0]})).mark_rule(strokeDash=[4, 4], color="#888888").encode(y="all:Q")
     return (
         whole
-        + base.mark_rule(opacity=0.5).encode(x=x, x2="ci_high_gini:Q", y=y).encode(x="ci_low_gini:Q")
-        + base.mark_rule(opacity=0.5).encode(x=x, y=y, y2="ci_high_kept:Q").encode(y="ci_low_kept:Q")
+        + base.mark_rule(opacity=0.5, clip=True).encode(x=x, x2="ci_high_gini:Q", y=y).encode(x="ci_low_gini:Q")
+        + base.mark_rule(opacity=0.5, clip=True).encode(x=x, y=y, y2="ci_high_kept:Q").encode(y="ci_low_kept:Q")
         + base.mark_point(filled=True, size=90, opacity=1).encode(x=x, y=y, tooltip=tips)
         + base.mark_text(align="left", dx=8, dy=-8).encode(x=x, y=y, text="operator:N")
     ).properties(width=480, height=360)

@@ -125,10 +125,10 @@ def differing(tested: pd.DataFrame, baseline: str, place: str, more: str = "high
     parts = []
     for word, rows in ((more, found[found["mean_difference"] > 0]), (less, found[found["mean_difference"] < 0])):
         if len(rows):
-            names = (f"{row.pool} ({row.mean_difference:+.4f}, Holm-corrected p {p_text(float(str(row.p_holm)))})"
+            names = (f"{row.pool} ({row.mean_difference:+.4f}, p {p_text(float(str(row.p_holm)))})"
                      for row in rows.itertuples())  # fmt: skip
             parts.append(f"{word} than {baseline}: {listed(names)}")
-    return f"Significantly {'; significantly '.join(parts)}, {place}."
+    return f"Significantly {'; significantly '.join(parts)}, Holm-corrected, {place}."
 
 
 def attack(rows: pd.DataFrame, tests: pd.DataFrame, pools: Sequence[str]) -> list[str]:
@@ -162,8 +162,7 @@ def hijack(rows: pd.DataFrame) -> list[str]:
     held = rows[rows["count"] == count].drop_duplicates("pool").set_index("pool")["hijack_rate"].dropna()
     if not len(held):
         return ["No pool of this run can tell which part of its selection is injected."]
-    said = f"Injection {kind}, K = {count}: injected patches hold {share(held.max(), 1)} of the selection of"
-    said += f" {held.idxmax()}"
+    said = f"With K = {count} {kind} patches hold {share(held.max(), 1)} of the selection of {held.idxmax()}"
     return [f"{said}, and {share(held.min(), 1)} of that of {held.idxmin()}." if len(held) > 1 else f"{said}."]
 
 

@@ -72,10 +72,10 @@ def cell(rows: pd.DataFrame, marked: pd.DataFrame | None = None) -> str:
 
 def at(table: pd.DataFrame, operator: str, **place: object) -> pd.DataFrame:
     """Rows of one operator at a place, such as measure="gini", epoch=100."""
-    keep = table["operator"] == operator
+    table = table[table["operator"] == operator]
     for column, value in place.items():
-        keep &= table[column].astype(str) == str(value)  # a length is a number, or the word slope
-    return table[keep]
+        table = table[table[column].astype(str) == str(value)]  # a length is a number, or the word slope
+    return table
 
 
 def training(table: pd.DataFrame, marked: pd.DataFrame, epochs: int) -> Table:

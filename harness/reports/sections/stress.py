@@ -32,8 +32,9 @@ def stress(run: FinishedRun, name: str) -> Section:
         (hijacked if measure == HIJACK else retained)(run, kind, measure, about)
         for measure in measures for kind, about in kinds.items()
     )  # fmt: skip
-    said = [" ".join(one.says) for one in tables if one.where["measure"] in (first, HIJACK)]
-    said += findings.ceiling(run.manifest.candidates)
+    headline = [one for one in tables if one.where["measure"] in (first, HIJACK)]
+    said = [" ".join(sentence for one in headline if one.where["inject"] == kind for sentence in one.says)
+            for kind in kinds]  # fmt: skip
     return Section(
         name, run, f"Injected patches: {config['dataset']}, {config['checkpoint']}",
         opening(run, int(run.summary["n_queries"].iloc[0])), tuple(said), READING.format(baseline=config["pool"][0]),
