@@ -1,11 +1,12 @@
 # make eval    set up .venv and run the main job      make test    set up and run the tests
 # make lint    ruff and mypy                          make bench   measure speed
+# make reports the report on SciFact that the README links: eval, stress, gradients, the synthetic study
 PYTHON ?= python3
 ACCELERATOR ?= cpu
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup eval test lint bench clean
+.PHONY: setup eval test lint bench reports clean
 
 setup: $(READY)
 
@@ -28,6 +29,14 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+# Options of synth can be given: make reports SYNTH='--seeds 2 --epochs 10'
+reports: $(READY)
+	$(BIN)/harness eval --dataset scifact --pool maxsim,topk:4,softmax:0.1 --candidates exact --resume
+	$(BIN)/harness stress --dataset scifact --pool maxsim,topk:4,topk:16,softmax:1.0 --resume
+	$(BIN)/harness gradients --dataset scifact --pool maxsim,topk:5,softmax:1.0 --resume
+	$(BIN)/harness synth $(SYNTH) --resume
+	$(BIN)/python -m benchmarks.report
 
 clean:
 	rm -rf .venv build dist

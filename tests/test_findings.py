@@ -19,7 +19,7 @@ def summary(values: dict[str, tuple[float, float]], arm: str = "pad") -> pd.Data
     return pd.DataFrame(rows).astype({"length": "Int64"})
 
 
-def tested(rows: list[tuple]) -> pd.DataFrame:
+def holm(rows: list[tuple]) -> pd.DataFrame:
     """(pool, length or slope, mean difference, Holm-corrected p)."""
     return pd.DataFrame(rows, columns=["pool", "length", "mean_difference", "p_holm"])
 
@@ -29,7 +29,7 @@ SLOPES = {"maxsim": -0.0333, "topk:4": -0.0667}
 
 
 def said(rows, values=VALUES, slopes=SLOPES):
-    return " ".join(findings.degradation(summary(values), tested(rows), slopes, list(values)))
+    return " ".join(findings.degradation(summary(values), holm(rows), slopes, list(values)))
 
 
 def test_the_holder_and_the_fastest_fall_are_named_with_their_numbers():
@@ -120,8 +120,11 @@ def test_nothing_injected_and_nothing_left_are_said():
     assert "0 with and without" in findings.attack(lost, losses(1.0), ["maxsim"])[0]
 
 
-@pytest.mark.parametrize(("p", "words"), [([0.001, 0.02], "Every two pools differ"), ([0.5, 0.06], "No two pools differ"),
-                                          ([0.001, 0.5], "All pools differ but softmax:1.0 and maxsim")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("p", "words"),
+    [([0.001, 0.02], "Every two pools differ"), ([0.5, 0.06], "No two pools differ"),
+     ([0.001, 0.5], "All pools differ but softmax:1.0 and maxsim")],
+)  # fmt: skip
 def test_concentration_is_judged_by_its_tests(p, words):
     rows = pd.DataFrame({"pool": ["maxsim", "topk:4", "softmax:1.0"], "length": 64, "gini": [0.9, 0.5, 0.1],
                          "gini_low": [0.8, 0.4, 0.0], "gini_high": [1.0, 0.6, 0.2], "n_pairs": 9})  # fmt: skip

@@ -144,8 +144,9 @@ def test_mteb_results_have_its_schema_and_the_summarys_values(written, finished)
 
 def test_ranx_runs_and_judgments_give_the_summarys_values(written, finished):
     folder = written[0] / "ranx" / finished["stress"].path.name
-    judged = [ir_measures.Qrel(query, document, relevance) for query, documents in
-              json.loads((folder / "qrels.json").read_text()).items() for document, relevance in documents.items()]  # fmt: skip
+    judgments = json.loads((folder / "qrels.json").read_text())
+    judged = [ir_measures.Qrel(query, document, relevance) for query, documents in judgments.items()
+              for document, relevance in documents.items()]  # fmt: skip
     run = json.loads((folder / "hard" / "maxsim" / "K40.json").read_text())
     value = ir_measures.calc_aggregate([ir_measures.R @ 1], judged, run)[ir_measures.R @ 1]
     row = finished["stress"].summary.query("inject == 'hard' and pool == 'maxsim' and count == 40 and measure == 'R@1'")

@@ -82,7 +82,7 @@ def y_of(axes: Axes, zero: bool) -> alt.Y:
 
 
 def curve(axes: Axes, xs: list[float], colour: alt.Color, names: list[str], tips: list[alt.Tooltip]) -> Any:
-    """Band, line, points, and larger invisible points that are easy to hit."""
+    """Band, line, points; a hover anywhere is about the nearest point."""
     kinds: dict[str, dict[str, Any]] = {
         "log2": {"type": "log", "base": 2}, "linear": {"type": "linear"},
         "symlog": {"type": "symlog", "constant": min((x for x in xs if x > 0), default=1)},
@@ -100,11 +100,12 @@ def curve(axes: Axes, xs: list[float], colour: alt.Color, names: list[str], tips
     base = alt.Chart().encode(x=x, color=colour)
     span = {"y": alt.Y("low:Q", title=axes.y), "y2": "high:Q"}
     shape = alt.Shape("series:N", scale=shapes, legend=None)
+    nearest = alt.selection_point(nearest=True, on="pointerover", empty=False)  # which point a hover is about
     return alt.layer(
         base.mark_area(opacity=0.12).encode(**span) if domain else base.mark_rule(opacity=0.5).encode(**span),
         base.mark_line(strokeWidth=2, clip=False).encode(y=y),
         base.mark_point(filled=True, opacity=1, size=70).encode(y=y, shape=shape),
-        base.mark_point(filled=True, opacity=0, size=500).encode(y=y, tooltip=tips),
+        base.mark_point(filled=True, opacity=0, size=200).encode(y=y, tooltip=tips).add_params(nearest),
     )
 
 

@@ -15,8 +15,9 @@ PLACES = {"eval": ("arm", "length", "L"), "stress": ("inject", "count", "K")}
 def queries(run: FinishedRun) -> dict[str, Any] | None:
     """Everything a query's row and its details show; None of a run that has no rankings.
 
-    values: by arm (or injection), pool and measure a row a length (or count) of places in ``levels`` (six decimals); ranks: by arm and
-    pool a row a length of ranks of the relevant documents, query by query in the order of ``gold``, 0 where not ranked.
+    values: by arm (or injection), pool and measure a row a length (or count) of places in ``levels`` (six decimals);
+    ranks: by arm and pool a row a length of ranks of the relevant documents, query by query in the order of ``gold``, 0
+    where not ranked.
     """
     if run.kind not in PLACES:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import gzip
 import hashlib
 import json
@@ -43,6 +44,7 @@ def shades(report: Report) -> list[str]:
     return list(report.palette.values())
 
 
+@functools.cache  # bundling takes seconds
 def library() -> str:
     """Vega, Vega-Lite and Vega-Embed, in the versions that the charts are written for."""
     import altair

@@ -19,6 +19,7 @@ const make = (tag, options = {}, ...children) => {
 
 const OPTIONS = {
   ast: true,  // Vega's own interpreter: the page forbids scripts made of text
+  logLevel: 1,  // errors: a chart of no rows is no mistake
   actions: false, renderer: "svg", defaultStyle: false, tooltip: { theme: "own", disableDefaultStyle: true },
   config: {
     font: "system-ui, sans-serif", view: { stroke: null },
@@ -35,7 +36,12 @@ const fitted = (specification) => {
   return hconcat && narrow() ? { ...rest, vconcat: hconcat } : specification;
 };
 
-const embed = (element, specification) => vegaEmbed(element, specification, OPTIONS);
+// Vega names what it draws into; the element around it keeps the name that the page gave it.
+const embed = (element, specification) => {
+  const inner = make("div");
+  element.replaceChildren(inner);
+  return vegaEmbed(inner, specification, OPTIONS);
+};
 
 const pointsOf = (table, chosen) => {
   const columns = Object.entries(table.points);

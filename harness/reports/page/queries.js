@@ -123,6 +123,7 @@ class Queries {
     const chart = make("div", { className: "chart", attributes: { role: "img", "aria-label": "Winning similarity of every token before and after injection; the table below holds the same" } });
     const specification = structuredClone(this.explorer.data.alignment);
     specification.datasets.points = points;
+    specification.height = 20 * rows.length;
     requestAnimationFrame(() => embed(chart, specification).catch((error) => console.error(error)));
     const cells = rows.map((row, at) => make("tr", {},
       make("th", { attributes: { scope: "row" }, textContent: label(row, at) }),

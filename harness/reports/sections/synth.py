@@ -37,8 +37,9 @@ def synth(run: FinishedRun, name: str) -> Section:
     table, tests = labelled(run.summary), labelled(run.tests)
     marked = tests[tests["p_holm"] < 0.05]
     operators = tuple(dict.fromkeys(table["operator"]))
-    tables = [training(table, marked, operators, config["epochs"]), by_length(table, marked, operators)]
+    tables = [by_length(table, marked, operators)]
     tables += [by_count(table, marked, operators, kind) for kind in config["inject"]]
+    tables.append(training(table, marked, operators, config["epochs"]))
     asked = f"{config['seeds']} seeds, {config['epochs']} epochs, {config['queries']} queries, training length M ="
     asked += f" {', '.join(map(str, config['train_length']))}, support K = {', '.join(map(str, config['support']))}."
     choices = (Choice("shows", "Shows", tuple(one.where["shows"] for one in tables)),)
@@ -63,6 +64,9 @@ def figures(run: FinishedRun) -> Iterator[Figure]:
 
     yield Figure("figure1", "Figure 1: concentration, training, document length",
                  "Gini by epoch, Recall@1 by epoch, Recall@1 by document length, a line a pool.", draw=one)  # fmt: skip
+    kept = run.summary[(run.summary["measure"] == "retained") & (run.summary["inject"] == "hard")]
+    if not kept["value"].notna().any():  # nothing is retained of nothing
+        return
     yield Figure("tradeoff", "Sparsity and robustness",
                  "Gini after training against the share of Recall@1 retained under injection, a mark a pool.",
                  draw=two)  # fmt: skip
