@@ -30,13 +30,14 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks
 
-# Options of synth can be given: make reports SYNTH='--seeds 2 --epochs 10'
+# Options of the synthetic study can be given: make reports SYNTH='--seeds 2 --epochs 10'
 reports: $(READY)
-	$(BIN)/harness eval --dataset scifact --pool maxsim,topk:4,softmax:0.1 --candidates exact --resume
-	$(BIN)/harness stress --dataset scifact --pool maxsim,topk:4,topk:16,softmax:1.0 --resume
-	$(BIN)/harness gradients --dataset scifact --pool maxsim,topk:5,softmax:1.0 --resume
-	$(BIN)/harness synth $(SYNTH) --resume
-	$(BIN)/python -m benchmarks.report
+	$(BIN)/harness eval --dataset scifact --pool maxsim,topk:4,softmax:0.1 --candidates exact --output runs/report --resume
+	$(BIN)/harness stress --dataset scifact --pool maxsim,topk:4,topk:16,softmax:1.0 --output runs/report --resume
+	$(BIN)/harness gradients --dataset scifact --pool maxsim,topk:5,softmax:1.0 --output runs/report --resume
+	$(BIN)/harness synth $(SYNTH) --output runs/report --resume
+	$(BIN)/harness report runs/report/eval-* runs/report/stress-* runs/report/gradients-* runs/report/synth-* \
+	  --format html,md,latex,csv,svg --output reports/scifact
 
 clean:
 	rm -rf .venv build dist
