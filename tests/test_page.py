@@ -72,12 +72,12 @@ def hover(page, section, series: str, column: str) -> dict[str, str]:
     mark = section.find_element(By.CSS_SELECTOR, "[data-hovered]")
     page.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", mark)
     ActionChains(page).move_to_element(mark).perform()
-    WebDriverWait(page, 5).until(lambda one: one.find_elements(By.CSS_SELECTOR, "#vg-tooltip-element.visible"))
-    rows = page.find_elements(By.CSS_SELECTOR, "#vg-tooltip-element tr")
+    WebDriverWait(page, 5).until(lambda one: one.find_elements(By.CSS_SELECTOR, "#tip.visible"))
+    rows = page.find_elements(By.CSS_SELECTOR, "#tip tr")
     page.execute_script("arguments[0].removeAttribute('data-hovered')", mark)
     pairs = [[row.find_element(By.CLASS_NAME, name).text for name in ("key", "value")] for row in rows]
     found = {key.strip(": "): value for key, value in pairs}
-    ActionChains(page).move_by_offset(0, 200).perform()
+    assert (found["pool"], found["at"]) == (series, column)
     return found
 
 

@@ -53,15 +53,26 @@ def align(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def most_hurt(per_query: pd.DataFrame, most: int = 50) -> list[str]:
-    """The queries that lose most from no injection to the largest count, on average over pools, kinds and measures.
+def most_hurt(per_query: pd.DataFrame, most: int = 100) -> list[str]:
+    """The queries that lose most from no injection to the largest count: of the first pool under the first kind of
+    injection, on average over measures; of equals those that lose most over all pools and kinds.
 
     A query's injected patches take some ten milliseconds a kind to make again, so not all queries are aligned.
     """
     measured = per_query[per_query["measure"] != HIJACK]
-    first, last = (measured[measured["count"] == count].groupby("query_id", sort=False)["value"].mean()
-                   for count in (measured["count"].min(), measured["count"].max()))  # fmt: skip
-    return list((first - last).sort_values(ascending=False, kind="stable").index[:most])
+    first = measured[
+        (measured["pool"] == measured["pool"].iloc[0]) & (measured["inject"] == measured["inject"].iloc[0])
+    ]
+    lost = pd.DataFrame({"first": loss(first), "all": loss(measured)})
+    return list(lost.sort_values(["first", "all"], ascending=False, kind="stable").index[:most])
+
+
+def loss(values: pd.DataFrame) -> pd.Series:
+    """By query the mean without injection less the mean at the largest count."""
+    counts = values["count"]
+    clean, worst = (values[counts == count].groupby("query_id", sort=False)["value"].mean()
+                    for count in (counts.min(), counts.max()))  # fmt: skip
+    return clean - worst
 
 
 def tokens_of(query: int, config: StressConfig, inputs: Inputs, others: Candidates) -> Iterator[tuple]:

@@ -64,7 +64,7 @@ def live(axes: Axes, xs: Iterable[float], palette: Mapping[str, str]) -> dict[st
 def layers(axes: Axes, xs: list[float], palette: Mapping[str, str], legend: alt.Legend | None) -> Any:
     names, colours = list(palette), list(palette.values())
     colour = alt.Color("series:N", scale=alt.Scale(domain=names, range=colours), legend=legend)
-    tips = [alt.Tooltip("series:N", title="pool"), alt.Tooltip("at:N", title=" "), *tooltips(axes)]
+    tips = [alt.Tooltip("series:N", title="pool"), alt.Tooltip("at:N", title="at"), *tooltips(axes)]
     return (bars if axes.kind == "bars" else curve)(axes, xs, colour, names, tips)
 
 

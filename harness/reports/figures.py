@@ -92,7 +92,7 @@ def tradeoff(summary: pd.DataFrame, palette: Mapping[str, str] | None = None) ->
     title = f"Recall@1 retained under {count} hard patches"
     y = alt.Y("value_kept:Q", title=title, axis=alt.Axis(values=ticks, format="%"), scale=scale)
     colour = coloured(chosen(palette, table), None)
-    base = alt.Chart(table, title="Sparsity and robustness").encode(color=colour)
+    base = alt.Chart(table).encode(color=colour)
     tips = ["operator", *(alt.Tooltip(f"{part}_{name}", format=".3f") for name in ("gini", "kept")
                           for part in ("value", "ci_low", "ci_high"))]  # fmt: skip
     whole = alt.Chart(pd.DataFrame({"all": [1.0]})).mark_rule(strokeDash=[4, 4], color="#888888").encode(y="all:Q")
@@ -102,4 +102,4 @@ def tradeoff(summary: pd.DataFrame, palette: Mapping[str, str] | None = None) ->
         + base.mark_rule(opacity=0.5, clip=True).encode(x=x, y=y, y2="ci_high_kept:Q").encode(y="ci_low_kept:Q")
         + base.mark_point(filled=True, size=90, opacity=1).encode(x=x, y=y, tooltip=tips)
         + base.mark_text(align="left", dx=8, dy=-8).encode(x=x, y=y, text="operator:N")
-    ).properties(width=480, height=360)
+    ).properties(width=480, height=360, title="Sparsity and robustness")

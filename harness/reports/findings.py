@@ -77,7 +77,9 @@ def retained(kept: pd.Series, shortest: int) -> str:
         return f"{share(kept.iloc[0])} {of} is left"
     if share(kept.max()) == share(kept.min()):
         return f"every pool retains {share(kept.max())} {of}"
-    return f"{kept.idxmax()} retains most {of}, {share(kept.max())}, {kept.idxmin()} least, {share(kept.min())}"
+    most, least = (list(kept.index[kept.map(share) == share(end)]) for end in (kept.max(), kept.min()))
+    verb = "retains" if len(most) == 1 else "retain"
+    return f"{listed(most)} {verb} most {of}, {share(kept.max())}, {listed(least)} least, {share(kept.min())}"
 
 
 def steepest(slopes: dict[str, float]) -> str:

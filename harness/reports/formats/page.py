@@ -115,7 +115,9 @@ def packed_points(table: Table) -> dict[str, list]:
 
 
 def specification(report: Report, figure) -> dict[str, Any]:
-    return figure.draw(report.palette).to_dict() | {"background": "transparent"}
+    made = figure.draw(report.palette).to_dict() | {"background": "transparent"}
+    made.pop("title", None)  # the page has it above the chart
+    return made
 
 
 def pack(value: Any) -> str:

@@ -17,10 +17,26 @@ const make = (tag, options = {}, ...children) => {
   return node;
 };
 
+// What a hover says: text in a table of its own, of the point that is nearest.
+const tip = make("div", { id: "tip", attributes: { role: "tooltip" } });
+const hover = (_, event, item, value) => {
+  tip.classList.toggle("visible", Boolean(value));
+  if (!value) return;
+  const row = item.datum?.datum ?? item.datum;  // a nearest point's own data lie one level deeper
+  const pairs = Object.entries({ ...value, ...(row.series ? { pool: row.series, at: row.at } : {}) });
+  const line = ([key, text]) => make("tr", {}, make("td", { className: "key", textContent: key }),
+    make("td", { className: "value", textContent: text }));
+  tip.replaceChildren(make("table", {}, ...pairs.map(line)));
+  const { width, height } = tip.getBoundingClientRect();
+  const left = event.clientX + 14 + width > innerWidth ? event.clientX - width - 14 : event.clientX + 14;
+  const top = event.clientY + 14 + height > innerHeight ? event.clientY - height - 14 : event.clientY + 14;
+  Object.assign(tip.style, { left: `${Math.max(4, left)}px`, top: `${Math.max(4, top)}px` });
+};
+
 const OPTIONS = {
   ast: true,  // Vega's own interpreter: the page forbids scripts made of text
   logLevel: 1,  // errors: a chart of no rows is no mistake
-  actions: false, renderer: "svg", defaultStyle: false, tooltip: { theme: "own", disableDefaultStyle: true },
+  actions: false, renderer: "svg", defaultStyle: false, tooltip: hover,
   config: {
     font: "system-ui, sans-serif", view: { stroke: null },
     axis: { labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal", titlePadding: 10, tickSize: 4 },

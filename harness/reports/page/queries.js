@@ -38,7 +38,8 @@ class Queries {
     }).filter((row) => !wanted || `${row.id} ${row.text}`.toLowerCase().includes(wanted));
     const key = { query: (row) => row.id, from: (row) => row.from, to: (row) => row.to, loss: (row) => row.loss }[this.by];
     const order = (a, b) => (key(a) === key(b) ? 0 : key(a) === null ? 1 : key(b) === null ? -1 : key(a) < key(b) ? -1 : 1);
-    return rows.sort((a, b) => (this.down ? order(b, a) : order(a, b)));
+    const aligned = (row) => (this.held.alignment[row.id] ? 0 : 1);  // of equals, those with more to see first
+    return rows.sort((a, b) => (this.down ? order(b, a) : order(a, b)) || aligned(a) - aligned(b));
   }
 
   best(ranks, at) {

@@ -2,6 +2,7 @@
 "use strict";
 
 const start = async () => {
+  document.body.append(tip);
   const texts = {};
   for (const section of document.querySelectorAll("section.run")) {
     const data = await unpack(`data-${section.id}`);
