@@ -67,7 +67,7 @@ def build(opened: Sequence[FinishedRun], names: Sequence[str] = (), output: str 
     asked += f" --format {','.join(names)}" if names else ""
     asked += f" --output {shlex.quote(str(output))}" if output else ""
     datasets = list(dict.fromkeys(str(run.manifest.config.get("dataset", "synthetic")) for run in opened))
-    return Report(f"What pooling costs: {', '.join(datasets)}", tuple(sections), (), asked)
+    return Report(f"What pooling costs: {', '.join(datasets)}", tuple(sections), asked)
 
 
 def _open(runs: Sequence[str | Path], problems: Problems) -> list[FinishedRun]:

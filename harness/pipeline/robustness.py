@@ -61,12 +61,19 @@ def stress(
     tests = degradation.compare_losses(per_query, list(config.pool))
     if silent := [pool for pool in config.pool if summary.loc[summary["pool"] == pool, "hijack_rate"].isna().any()]:
         notes.append(f"{', '.join(silent)} cannot tell which part of a selection is injected: no hijack rate")
+    write_shown(config, inputs, others, per_query, run, stages)
+    done = manifest(config, inputs, stages, engine, notes, candidates=about(config, inputs, found))
+    return replace(run.finish(summary, per_query, tests, done), explained=explained)
+
+
+def write_shown(
+    config: StressConfig, inputs: Inputs, others: Candidates, per_query: pd.DataFrame, run: RunDirectory, stages: Stages
+) -> None:
+    """What reports show of single queries: ``texts.parquet`` and ``alignment.parquet``."""
     run.write_table("texts.parquet", texts(inputs.dataset))
     hurt = most_hurt(per_query)
     with stages("align tokens", len(hurt), "queries") as advance:
         run.write_table("alignment.parquet", align(config, inputs, others, hurt, advance))
-    done = manifest(config, inputs, stages, engine, notes, candidates=about(config, inputs, found))
-    return replace(run.finish(summary, per_query, tests, done), explained=explained)
 
 
 def write_explained(table: pd.DataFrame | None, run: RunDirectory) -> None:

@@ -153,11 +153,10 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """Sections in the order their runs were given, and figures across runs. files: what was written, if anything."""
+    """Sections in the order their runs were given. files: what was written, if anything."""
 
     title: str
     sections: tuple[Section, ...]
-    figures: tuple[Figure, ...] = ()
     reproduce: str = ""
     files: tuple[Path, ...] = ()
 
@@ -171,8 +170,6 @@ class Report:
         for section in self.sections:
             for figure in section.figures:
                 yield f"{section.name}-{figure.name}", figure
-        for figure in self.figures:
-            yield figure.name, figure
 
 
 def _number(text: str) -> float:

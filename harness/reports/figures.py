@@ -85,6 +85,7 @@ def tradeoff(summary: pd.DataFrame, palette: Mapping[str, str] | None = None) ->
     The share's axis is linear near zero and logarithmic beyond: an operator may gain from patches in other documents.
     """
     table = robustness(summary)
+    table["from_kept"] = table["ci_low_kept"].clip(lower=0)  # an interval may reach below what a share can be
     count = int(table["count"].iloc[0]) if len(table) else 0
     ticks = [0, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 50, 100]
     x = alt.X("value_gini:Q", title="Gini of patch gradients after training", scale=alt.Scale(domain=[0, 1]))
@@ -98,8 +99,8 @@ def tradeoff(summary: pd.DataFrame, palette: Mapping[str, str] | None = None) ->
     whole = alt.Chart(pd.DataFrame({"all": [1.0]})).mark_rule(strokeDash=[4, 4], color="#888888").encode(y="all:Q")
     return (
         whole
-        + base.mark_rule(opacity=0.5, clip=True).encode(x=x, x2="ci_high_gini:Q", y=y).encode(x="ci_low_gini:Q")
-        + base.mark_rule(opacity=0.5, clip=True).encode(x=x, y=y, y2="ci_high_kept:Q").encode(y="ci_low_kept:Q")
+        + base.mark_rule(opacity=0.5).encode(x=x, x2="ci_high_gini:Q", y=y).encode(x="ci_low_gini:Q")
+        + base.mark_rule(opacity=0.5).encode(x=x, y=y, y2="ci_high_kept:Q").encode(y="from_kept:Q")
         + base.mark_point(filled=True, size=90, opacity=1).encode(x=x, y=y, tooltip=tips)
         + base.mark_text(align="left", dx=8, dy=-8).encode(x=x, y=y, text="operator:N")
     ).properties(width=480, height=360, title="Sparsity and robustness")

@@ -30,8 +30,6 @@ def html(report: Report) -> Files:
     shown = environment.from_string(part("page.html")).render(
         report=report, shade={name: at for at, name in enumerate(report.palette)}, held=held, blobs=blobs,
         styles=Markup(styles), scripts=[Markup(one) for one in scripts], policy=policy(styles, scripts),
-        slug=lambda text: "".join(letter if letter.isalnum() else "-" for letter in text),
-        where=lambda table: json.dumps(dict(table.where)),
     )  # fmt: skip
     yield "index.html", shown.encode()
 
@@ -78,7 +76,6 @@ def data(report: Report) -> tuple[list[str | None], dict[str, str]]:
             seen[text] = f"texts-{len(seen)}"
             blobs[seen[text]] = pack(found)
         held.append(seen.get(text))
-    blobs["data-across"] = pack({"figures": [specification(report, one) for one in report.figures]})
     return held, blobs
 
 
@@ -86,17 +83,15 @@ def payload(report: Report, section: Section) -> dict[str, Any]:
     """What the page's script needs of a run: chart specifications once each, points by table, queries."""
     from harness.reports import charts, curves
 
-    specifications: list[Any] = []
+    kinds: dict[Any, int] = {}  # tables whose axes are equal share a chart
     tables = []
     for table in section.tables:
         drawn = None
         if table.axes is not None:
-            xs = [column.x for column in table.columns if column.x is not None]
-            one = curves.live(table.axes, xs, report.palette)
-            if one not in specifications:
-                specifications.append(one)
-            drawn = specifications.index(one)
+            xs = tuple(column.x for column in table.columns if column.x is not None)
+            drawn = kinds.setdefault((table.axes, xs), len(kinds))
         tables.append({"where": dict(table.where), "spec": drawn, "points": packed_points(table)})
+    specifications = [curves.live(axes, xs, report.palette) for axes, xs in kinds]
     figures = [
         specification(report, figure) for figure in section.figures if figure.draw and figure.name != "alignment"
     ]
