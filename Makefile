@@ -1,5 +1,6 @@
 # make eval    set up .venv and run the main job      make test    set up and run the tests
 # make lint    ruff and mypy                          make bench   measure speed
+# make reports the report on SciFact that the README links: eval, stress, gradients, the synthetic study
 PYTHON ?= python3
 ACCELERATOR ?= cpu
 BIN := .venv/bin
@@ -7,7 +8,7 @@ BIN := .venv/bin
 VISION := colpali-engine peft accelerate psutil pillow
 READY := .venv/.ready
 
-.PHONY: setup eval test lint bench clean
+.PHONY: setup eval test lint bench reports clean
 
 setup: $(READY)
 
@@ -31,6 +32,15 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+# Options of the synthetic study can be given: make reports SYNTH='--seeds 2 --epochs 10'
+reports: $(READY)
+	$(BIN)/harness eval --dataset scifact --pool maxsim,topk:4,softmax:0.1 --candidates exact --output runs/report --resume
+	$(BIN)/harness stress --dataset scifact --pool maxsim,topk:4,topk:16,softmax:1.0 --output runs/report --resume
+	$(BIN)/harness gradients --dataset scifact --pool maxsim,topk:5,softmax:1.0 --output runs/report --resume
+	$(BIN)/harness synth $(SYNTH) --output runs/report --resume
+	$(BIN)/harness report runs/report/eval-* runs/report/stress-* runs/report/gradients-* runs/report/synth-* \
+	  --format html,md,latex,csv,svg --output reports/scifact
 
 clean:
 	rm -rf .venv build dist

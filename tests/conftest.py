@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
+import harness
 from harness.records import Candidates, Document, MultiVectors
 
 settings.register_profile("house", deadline=None)  # compilation falls on the first example
@@ -40,6 +44,63 @@ def scifact() -> Path:
     if not folder.is_dir():
         text = f"{folder} is missing: tests on SciFact need it in BEIR's layout"
         pytest.fail(text) if os.environ.get("CI") else pytest.skip(text)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A headless Chromium, driven over its own protocol. Missing in CI is a failure, elsewhere a skip."""
+    driver = needed("chromedriver", "chromium-driver")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = needed("chromium", "chromium")
+    for argument in ("headless", "no-sandbox", "disable-gpu", "disable-background-networking", "hide-scrollbars"):
+        options.add_argument(f"--{argument}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    yield browser
+    browser.quit()
+
+
+def needed(program: str, package: str) -> str:
+    """The path of a program. Missing in CI is a failure, elsewhere a skip."""
+    if (path := shutil.which(program)) is None:
+        text = f"{program} is missing: install {package}"
+        pytest.fail(text) if os.environ.get("CI") else pytest.skip(text)
+    return path
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> dict[str, Any]:
+    """A finished run of every command on a corpus whose texts would run scripts if a page let them."""
+    folder, output = hostile(tmp_path_factory.mktemp("data") / "hostile"), tmp_path_factory.mktemp("runs")
+    question: dict[str, Any] = {"dataset": str(folder), "depth": 20, "output": output}
+    pools = "maxsim,topk:4,softmax:1.0"
+    made: dict[str, Any] = {
+        "eval": harness.evaluate(**question, pool=pools, lengths=[8, 16, 32]),
+        "stress": harness.stress(**question, pool=pools, counts=[5, 40], inject="hard,gaussian"),
+        "gradients": harness.gradients(dataset=str(folder), output=output, pool=pools, lengths=[16, 32], pairs=12),
+        "synth": harness.synth(output=output, pool="maxsim,topk:4", seeds=2, epochs=2, every=1, queries=64, gallery=32,
+                               batch=32, lengths=[16, 32], counts=[0, 10], inject="hard"),
+    }  # fmt: skip
+    other = harness.evaluate(**question, pool=pools, lengths=[8, 16, 32], seed=1)
+    return made | {"compare": harness.compare(made["eval"].path, other.path, output=output)}
+
+
+HOSTILE = ("<script>window.hacked=1</script>", '"><img src=x onerror="window.hacked=2">')
+
+
+def hostile(folder: Path) -> Path:
+    """The tiny corpus with markup in every query and document, and in an id."""
+    for name, mark in (("corpus.jsonl", HOSTILE[0]), ("queries.jsonl", HOSTILE[1])):
+        rows = [json.loads(line) for line in (TINY / name).read_text().splitlines()]
+        folder.mkdir(exist_ok=True)
+        text = "\n".join(json.dumps(row | {"text": f"{mark} {row['text']}"}) for row in rows)
+        (folder / name).write_text(text.replace('"q-moon"', '"q-<b>moon"'))
+    (folder / "qrels").mkdir(exist_ok=True)
+    judged = (TINY / "qrels" / "test.tsv").read_text()
+    (folder / "qrels" / "test.tsv").write_text(judged.replace("q-moon\t", "q-<b>moon\t"))
     return folder
 
 

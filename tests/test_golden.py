@@ -41,7 +41,8 @@ def test_the_files_hold_what_was_returned(done):
         pd.testing.assert_frame_equal(getattr(again, name), getattr(done, name), check_dtype=False, rtol=1e-12)
     assert again.manifest == done.manifest
     names = {path.name for path in done.path.iterdir()}
-    assert names == {"config.yaml", "manifest.json", "summary.csv", "per_query.parquet", "tests.csv", "rankings"}
+    tables = {"summary.csv", "per_query.parquet", "tests.csv", "texts.parquet"}
+    assert names == {"config.yaml", "manifest.json", "rankings"} | tables
 
 
 def test_trec_runs_reproduce_the_summary(done, tmp_path):

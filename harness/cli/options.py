@@ -28,10 +28,7 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        print(
-            "harness: interrupted; what is cached or ranked is kept, and the same command goes on from it",
-            file=sys.stderr,
-        )
+        print("harness: interrupted; what is done is kept, and the same command goes on from it", file=sys.stderr)
         raise typer.Exit(130) from None
 
 

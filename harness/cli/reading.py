@@ -1,4 +1,4 @@
-"""``compare``, ``list``: runs and checkpoints there are."""
+"""``compare``, ``report``, ``list``: runs and checkpoints there are."""
 
 from __future__ import annotations
 
@@ -70,6 +70,23 @@ def compare(
         how |= {"baseline": baseline, "average_seeds": average_seeds, "progress": True}
         done = pipeline.compare(*(runs or []), checkpoint=checkpoint or written, **how, **question)
     report.show(done.summary, done.tests, done.queries, done.manifest, str(done.path), Console())
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path] | None, typer.Argument(help="Folders of finished runs, of any command.")] = None,
+    format: Annotated[str | None, option("md, latex, csv, html, svg, png, mteb, ranx. [none: print tables]")] = None,
+    output: Annotated[Path | None, option("Folder of the report. [reports/, then the first run's name]")] = None,
+) -> None:
+    """Finished runs as tables in the terminal, or as files: Markdown, LaTeX, a page, charts, MTEB and ranx."""
+    from rich.console import Console
+
+    from harness.pipeline import report as write
+    from harness.reports import terminal
+
+    with interruptible():
+        done = write(*(runs or []), format=format, output=output, progress=True)
+    terminal.show(done, Console())
 
 
 @app.command("list")

@@ -1,10 +1,27 @@
-"""The commands, end to end: the only room that knows all others. One file a command."""
+"""The commands, end to end: the only room that knows all others. One file a command, imported when it is asked for."""
 
-from harness.pipeline.comparing import compare
-from harness.pipeline.evaluation import evaluate
-from harness.pipeline.mechanism import gradients
-from harness.pipeline.robustness import stress
-from harness.pipeline.study import synth
-from harness.pipeline.tuning import train
+from __future__ import annotations
 
-__all__ = ["compare", "evaluate", "gradients", "stress", "synth", "train"]
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.pipeline.comparing import compare
+    from harness.pipeline.evaluation import evaluate
+    from harness.pipeline.mechanism import gradients
+    from harness.pipeline.reporting import report
+    from harness.pipeline.robustness import stress
+    from harness.pipeline.study import synth
+    from harness.pipeline.tuning import train
+
+__all__ = ["compare", "evaluate", "gradients", "report", "stress", "synth", "train"]
+
+FILES = {"compare": "comparing", "evaluate": "evaluation", "gradients": "mechanism", "report": "reporting",
+         "stress": "robustness", "synth": "study", "train": "tuning"}  # fmt: skip
+
+
+def __getattr__(name: str):
+    """Import a command's file when it is first asked for: a report needs no model."""
+    if name in FILES:
+        return getattr(importlib.import_module(f"harness.pipeline.{FILES[name]}"), name)
+    raise AttributeError(f"module 'harness.pipeline' has no attribute {name!r}")

@@ -13,6 +13,7 @@ from harness import degradation, lengths, metrics
 from harness.aggregators import AGGREGATORS
 from harness.config import EvalConfig
 from harness.pipeline.inputs import Inputs, about, begin, directory, find_candidates, manifest, prepare, start
+from harness.pipeline.texts import texts
 from harness.progress import Stages
 from harness.records import Arm, Candidates, ScoredDoc
 from harness.runs import Result, RunDirectory, slug
@@ -47,6 +48,7 @@ def evaluate(
         per_query = pd.concat(tables, ignore_index=True)
         summary = degradation.summarise(per_query, np.random.default_rng(config.seed))
         tests = degradation.compare(per_query, list(config.pool))
+    run.write_table("texts.parquet", texts(inputs.dataset))
     counts = list(patch_counts(config, inputs, found))
     done = manifest(config, inputs, stages, engine, candidates=about(config, inputs, found), cells=counts)
     return run.finish(summary, per_query, tests, done)

@@ -15,9 +15,10 @@ from harness import degradation, metrics
 from harness.aggregators import AGGREGATORS
 from harness.config import StressConfig
 from harness.injection import Injection
-from harness.pipeline.explain import check
+from harness.pipeline.explain import align, check, most_hurt
 from harness.pipeline.explain import explain as explain_query
 from harness.pipeline.inputs import Inputs, about, begin, directory, find_candidates, manifest, prepare, start
+from harness.pipeline.texts import texts
 from harness.progress import Stages
 from harness.records import Arm, Candidates, rank
 from harness.runs import Result, RunDirectory, slug
@@ -61,8 +62,19 @@ def stress(
     tests = degradation.compare_losses(per_query, list(config.pool))
     if silent := [pool for pool in config.pool if summary.loc[summary["pool"] == pool, "hijack_rate"].isna().any()]:
         notes.append(f"{', '.join(silent)} cannot tell which part of a selection is injected: no hijack rate")
+    write_shown(config, inputs, others, per_query, run, stages)
     done = manifest(config, inputs, stages, engine, notes, candidates=about(config, inputs, found))
     return replace(run.finish(summary, per_query, tests, done), explained=explained)
+
+
+def write_shown(
+    config: StressConfig, inputs: Inputs, others: Candidates, per_query: pd.DataFrame, run: RunDirectory, stages: Stages
+) -> None:
+    """What reports show of single queries: ``texts.parquet`` and ``alignment.parquet``."""
+    run.write_table("texts.parquet", texts(inputs.dataset))
+    hurt = most_hurt(per_query)
+    with stages("align tokens", len(hurt), "queries") as advance:
+        run.write_table("alignment.parquet", align(config, inputs, others, hurt, advance))
 
 
 def write_explained(table: pd.DataFrame | None, run: RunDirectory) -> None:

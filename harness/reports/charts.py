@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import altair as alt
 import pandas as pd
 
-COLOURS = {"before, own": "#9d9d9d", "after, own": "#4c78a8", "after, injected": "#e45756"}
+COLOURS = {"before, own": "#999999", "after, own": "#0072b2", "after, injected": "#d55e00"}
+SHAPES = {"before, own": "circle", "after, own": "square", "after, injected": "diamond"}
 
 
 def alignment(explained: pd.DataFrame) -> alt.FacetChart:
@@ -16,18 +18,32 @@ def alignment(explained: pd.DataFrame) -> alt.FacetChart:
     table["label"] = table["position"].astype(str).str.zfill(2) + " " + table["token"]
     before = table.assign(winner="before, own", similarity=table["before_similarity"])
     after = table.assign(winner="after, " + table["after_source"], similarity=table["after_similarity"])
-    base = alt.Chart(pd.concat([before, after])).encode(y=alt.Y("label:N", title="query token"))
-    rule = base.mark_rule(color="#cccccc").encode(x="min(similarity):Q", x2="max(similarity):Q")
-    domain = list(COLOURS)
-    points = base.mark_point(filled=True, size=60).encode(
-        x=alt.X("similarity:Q", title="similarity of the winning patch", scale=alt.Scale(zero=False)),
-        color=alt.Color("winner:N", scale=alt.Scale(domain=domain, range=list(COLOURS.values()))),
-        shape=alt.Shape("winner:N", scale=alt.Scale(domain=domain)),
-    )
     first = table.iloc[0]
     title = f"Query {first['query_id']}, document {first['doc_id']}, {first['count']} injected patches"
     kinds = alt.Column("inject:N", title=title, sort=list(table["inject"].unique()))
-    return alt.layer(rule, points).properties(width=260).facet(column=kinds)
+    shown = ["label", "winner", "similarity", "inject"]
+    return tokens(pd.concat([before, after])[shown]).properties(width=260).facet(column=kinds)
+
+
+def tokens(data: Any) -> Any:
+    """A line a query token, a mark a winner. data: ``label, winner, similarity``."""
+    base = alt.Chart(data).encode(y=alt.Y("label:N", title="query token", axis=alt.Axis(grid=False)))
+    rule = base.mark_rule(color="#999999", opacity=0.6).encode(x="min(similarity):Q", x2="max(similarity):Q")
+    domain = list(COLOURS)
+    points = base.mark_point(filled=True, size=60, opacity=1).encode(
+        x=alt.X("similarity:Q", title="similarity of the winning patch", scale=alt.Scale(zero=False)),
+        color=alt.Color("winner:N", scale=alt.Scale(domain=domain, range=list(COLOURS.values())),
+                        legend=alt.Legend(title=None, orient="top")),
+        shape=alt.Shape("winner:N", scale=alt.Scale(domain=domain, range=list(SHAPES.values()))),
+        tooltip=["label:N", "winner:N", alt.Tooltip("similarity:Q", format=".4f")],
+    )  # fmt: skip
+    return alt.layer(rule, points)
+
+
+def live_alignment() -> dict[str, Any]:
+    """The page's chart of one query's tokens: a Vega-Lite specification whose data set ``points`` is empty."""
+    chart = tokens(alt.NamedData("points")).properties(width="container", datasets={"points": []})
+    return chart.configure(background="transparent").to_dict()
 
 
 def save(chart: alt.TopLevelMixin, path: Path) -> None:

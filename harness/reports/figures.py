@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import altair as alt
 import pandas as pd
 
-from harness.worlds.analysis import SLOPE, UNIT
+from harness.reports.palette import palette_of
+from harness.reports.synth import labelled
+from harness.worlds.analysis import SLOPE
 
 COUNT = 100  # injected patches that robustness is read at, or the most there are below it
 
 
-def labelled(summary: pd.DataFrame) -> pd.DataFrame:
-    """With a column ``operator``: the pool, and, where a study has several, the training length M and the support K."""
-    several = [name for name in UNIT if summary[name].nunique() > 1]
-    short = {"train_length": "M", "support": "K"}
-    names = summary["pool"].astype(str)
-    for name in several:
-        names = names + f", {short[name]} = " + summary[name].astype(str)
-    return summary.assign(operator=names)
-
-
-def lines(table: pd.DataFrame, x: alt.X, y: str, title: str, order: list[str]) -> alt.LayerChart:
+def lines(table: pd.DataFrame, x: alt.X, y: str, title: str, palette: Mapping[str, str]) -> alt.LayerChart:
     """A line an operator with its interval as a band."""
-    colour = alt.Color("operator:N", sort=order, title="pool")
+    colour = coloured(palette, alt.Legend(orient="top", symbolOpacity=1))
     tips = ["operator", "split", x.shorthand.split(":")[0], alt.Tooltip("value", format=".3f"),
             alt.Tooltip("ci_low", format=".3f"), alt.Tooltip("ci_high", format=".3f"), "n_seeds"]  # fmt: skip
     base = alt.Chart(table, title=title).encode(x=x, color=colour, detail="split:N")
@@ -41,10 +35,15 @@ def dashes(table: pd.DataFrame) -> dict[str, alt.StrokeDash]:
     return {"strokeDash": alt.StrokeDash("split:N", title="split", scale=scale, legend=None)}
 
 
-def figure_one(summary: pd.DataFrame) -> alt.HConcatChart:
+def coloured(palette: Mapping[str, str], legend: alt.Legend | None) -> alt.Color:
+    scale = alt.Scale(domain=list(palette), range=list(palette.values()))
+    return alt.Color("operator:N", title="pool", scale=scale, legend=legend)
+
+
+def figure_one(summary: pd.DataFrame, palette: Mapping[str, str] | None = None) -> alt.HConcatChart:
     """A: Gini by epoch; B: Recall@1 by epoch, held-out and training; C: held-out Recall@1 by document length."""
     table = labelled(summary)
-    order = list(dict.fromkeys(table["operator"]))
+    order = chosen(palette, table)
     epochs = table[table["epoch"].notna()].astype({"epoch": int})
     lengths = table[~table["length"].isin(["", SLOPE]) & table["length"].notna() & (table["split"] == "heldout")]
     lengths = lengths.astype({"length": int})
@@ -74,27 +73,34 @@ def robustness(summary: pd.DataFrame) -> pd.DataFrame:
     return gini[columns].merge(kept[[*columns, "count"]], on="operator", suffixes=("_gini", "_kept"))
 
 
-def tradeoff(summary: pd.DataFrame) -> alt.LayerChart:
+def chosen(palette: Mapping[str, str] | None, table: pd.DataFrame) -> dict[str, str]:
+    """The colours of a table's own operators."""
+    operators = list(dict.fromkeys(table["operator"]))
+    return {name: (palette or palette_of(operators))[name] for name in operators}
+
+
+def tradeoff(summary: pd.DataFrame, palette: Mapping[str, str] | None = None) -> alt.LayerChart:
     """Gini against retained Recall@1, one mark an operator with the intervals of both.
 
     The share's axis is linear near zero and logarithmic beyond: an operator may gain from patches in other documents.
     """
     table = robustness(summary)
+    table["from_kept"] = table["ci_low_kept"].clip(lower=0)  # an interval may reach below what a share can be
     count = int(table["count"].iloc[0]) if len(table) else 0
     ticks = [0, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 50, 100]
     x = alt.X("value_gini:Q", title="Gini of patch gradients after training", scale=alt.Scale(domain=[0, 1]))
     scale = alt.Scale(type="symlog", constant=0.1, domainMin=0)
     title = f"Recall@1 retained under {count} hard patches"
     y = alt.Y("value_kept:Q", title=title, axis=alt.Axis(values=ticks, format="%"), scale=scale)
-    colour = alt.Color("operator:N", title="pool", sort=list(table["operator"]), legend=None)
-    base = alt.Chart(table, title="Sparsity and robustness").encode(color=colour)
+    colour = coloured(chosen(palette, table), None)
+    base = alt.Chart(table).encode(color=colour)
     tips = ["operator", *(alt.Tooltip(f"{part}_{name}", format=".3f") for name in ("gini", "kept")
                           for part in ("value", "ci_low", "ci_high"))]  # fmt: skip
     whole = alt.Chart(pd.DataFrame({"all": [1.0]})).mark_rule(strokeDash=[4, 4], color="#888888").encode(y="all:Q")
     return (
         whole
         + base.mark_rule(opacity=0.5).encode(x=x, x2="ci_high_gini:Q", y=y).encode(x="ci_low_gini:Q")
-        + base.mark_rule(opacity=0.5).encode(x=x, y=y, y2="ci_high_kept:Q").encode(y="ci_low_kept:Q")
+        + base.mark_rule(opacity=0.5).encode(x=x, y=y, y2="ci_high_kept:Q").encode(y="from_kept:Q")
         + base.mark_point(filled=True, size=90, opacity=1).encode(x=x, y=y, tooltip=tips)
         + base.mark_text(align="left", dx=8, dy=-8).encode(x=x, y=y, text="operator:N")
-    ).properties(width=480, height=360)
+    ).properties(width=480, height=360, title="Sparsity and robustness")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pandas as pd
 from rich import box
@@ -11,9 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.records import Manifest
-from harness.reports.figures import labelled
 from harness.reports.tables import short
-from harness.worlds.analysis import SLOPE
+from harness.worlds.analysis import SLOPE, UNIT
 
 STUDY = {"maxsim": ("0.78", "0.33–0.38"), "topk:4": ("0.45", "0.33–0.38"), "softmax:1.0": ("0.18", "clearly lower")}
 
@@ -42,6 +42,16 @@ def show(summary: pd.DataFrame, tests: pd.DataFrame, manifest: Manifest, path: s
     )
 
 
+def labelled(summary: pd.DataFrame) -> pd.DataFrame:
+    """With a column ``operator``: the pool, and, where a study has several, the training length M and the support K."""
+    several = [name for name in UNIT if summary[name].nunique() > 1]
+    short = {"train_length": "M", "support": "K"}
+    names = summary["pool"].astype(str)
+    for name in several:
+        names = names + f", {short[name]} = " + summary[name].astype(str)
+    return summary.assign(operator=names)
+
+
 def grid(*columns: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
     for name in columns:
@@ -62,10 +72,10 @@ def cell(rows: pd.DataFrame, marked: pd.DataFrame | None = None) -> str:
 
 def at(table: pd.DataFrame, operator: str, **place: object) -> pd.DataFrame:
     """Rows of one operator at a place, such as measure="gini", epoch=100."""
-    keep = table["operator"] == operator
+    table = table[table["operator"] == operator]
     for column, value in place.items():
-        keep &= table[column].astype(str) == str(value)  # a length is a number, or the word slope
-    return table[keep]
+        table = table[table[column].astype(str) == str(value)]  # a length is a number, or the word slope
+    return table
 
 
 def training(table: pd.DataFrame, marked: pd.DataFrame, epochs: int) -> Table:
@@ -121,29 +131,47 @@ def by_count(table: pd.DataFrame, marked: pd.DataFrame, kind: str) -> Table:
 
 def claims(tests: pd.DataFrame, lengths: list[int]) -> Iterator[str]:
     """The study's claims that this run can judge, each with the test that judges it."""
-    against = tests[tests["baseline"] == "maxsim"]
-    for operator in dict.fromkeys(against["operator"]):
-        soft = operator.startswith("softmax")
+    for operator, verdicts in judged(tests, lengths).items():
         yield f"\n{operator} against maxsim, {'as the study claims' if operator in STUDY else 'by the same tests'}:"
+        yield from (f"  {one.claim}: {one.word}{one.numbers}" for one in verdicts)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a test says of a claim: holds, the contrary holds, no difference seen, not tested; with its numbers."""
+
+    claim: str
+    word: str
+    numbers: str = ""
+
+
+def judged(tests: pd.DataFrame, lengths: list[int]) -> dict[str, list[Verdict]]:
+    """By operator the study's claims of it against MaxSim."""
+    against, found = tests[tests["baseline"] == "maxsim"], {}
+    for operator in dict.fromkeys(against["operator"]):
         mine = against[against["operator"] == operator]
         recall = mine[(mine["measure"] == "recall") & (mine["split"] == "heldout")]
-        yield verdict("maxsim concentrates gradients more", mine[mine["measure"] == "gini"], -1)
-        yield verdict("maxsim falls faster as documents grow (slope)", recall[recall["length"] == SLOPE], +1)
-        if soft:
-            for length in lengths:
-                yield verdict(f"softmax is lower at M = {length}", recall[recall["length"] == str(length)], -1)
+        found[operator] = [
+            verdict("maxsim concentrates gradients more", mine[mine["measure"] == "gini"], -1),
+            verdict("maxsim falls faster as documents grow (slope)", recall[recall["length"] == SLOPE], +1),
+        ]
+        if operator.startswith("softmax"):
+            at_length = {length: recall[recall["length"] == str(length)] for length in lengths}
+            found[operator] += [verdict(f"softmax is lower at M = {length}", tested, -1)
+                                for length, tested in at_length.items()]  # fmt: skip
         else:
             longest = recall[recall["length"] == str(max(lengths))]
-            yield verdict(f"it is ahead at M = {max(lengths)}", longest, +1)
+            found[operator].append(verdict(f"it is ahead at M = {max(lengths)}", longest, +1))
+    return found
 
 
-def verdict(claim: str, tested: pd.DataFrame, sign: int) -> str:
+def verdict(claim: str, tested: pd.DataFrame, sign: int) -> Verdict:
     """Holds, the contrary holds, or no difference; with the paired difference and its corrected p."""
     if not len(tested) or pd.isna(tested["p_holm"].iloc[0]):
-        return f"  {claim}: not tested"
+        return Verdict(claim, "not tested")
     row = tested.iloc[0]
     word = "no difference seen"
     if row["p_holm"] < 0.05:
         word = "holds" if row["mean_difference"] * sign > 0 else "the contrary holds"
     interval = f"[{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]"
-    return f"  {claim}: {word} ({row['mean_difference']:+.3f} {interval}, Holm-corrected p = {row['p_holm']:.2g})"
+    return Verdict(claim, word, f" ({row['mean_difference']:+.3f} {interval}, Holm-corrected p = {row['p_holm']:.2g})")

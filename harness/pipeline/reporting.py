@@ -1,0 +1,138 @@
+"""``harness report``: tables, charts and a page of finished runs; nothing is computed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+
+from harness.errors import HarnessError, OptionError, Problems
+from harness.files import write_atomically
+from harness.progress import Stages
+from harness.records import Manifest
+from harness.reports.content import Report, Section
+from harness.reports.reading import FinishedRun, open_run
+from harness.reports.sections import section
+
+FOLDER = "reports"
+
+
+def report(
+    *runs: str | Path,
+    format: str | Sequence[str] | None = None,
+    output: str | Path | None = None,
+    progress: bool = False,
+) -> Report:
+    """Read finished runs of any command and write what is asked of them; return what the files show.
+
+    format: names of ``harness.reports.formats``, as a list or text with commas; None writes nothing; output: a folder
+    (default: ``reports/``, then the first run's name). Raises HarnessError with every mistake found.
+    """
+    names = format.split(",") if isinstance(format, str) else list(format or [])
+    folder = Path(output) if output is not None else Path(FOLDER) / Path(runs[0]).resolve().name if runs else Path()
+    problems = Problems()
+    if not runs:
+        problems.add("give the folder of a finished run; harness list runs shows them")
+    if output is not None and not names:
+        problems.add("give --format, such as --format html,md; --output is where these go")
+    with problems:
+        writers = _writers(names)
+    if names:
+        with problems:
+            _check_folder(folder)
+    opened = _open(runs, problems)
+    problems.stop(OptionError)
+    made = build(opened, names, output)
+    stages, files = Stages(progress), []
+    for name, writer in writers.items():
+        with stages(f"write {name}", None, "files") as advance:
+            for file, content in writer(made):
+                write_atomically(folder / file, content)
+                files.append(folder / file)
+                advance()
+    return replace(made, files=tuple(files))
+
+
+def build(opened: Sequence[FinishedRun], names: Sequence[str] = (), output: str | Path | None = None) -> Report:
+    """Opened runs as a report, without writing it."""
+    labels = _labels(opened)
+    sections: list[Section] = []
+    for run, label in zip(opened, labels, strict=True):
+        line = command_of(run.manifest) if names else ""  # the terminal does not show it, and options need torch
+        sections.append(section(replace(run, command=line), label))
+    asked = shlex.join(["harness", "report", *(str(run.path) for run in opened)])
+    asked += f" --format {','.join(names)}" if names else ""
+    asked += f" --output {shlex.quote(str(output))}" if output else ""
+    datasets = list(dict.fromkeys(str(run.manifest.config.get("dataset", "synthetic")) for run in opened))
+    return Report(f"What pooling costs: {', '.join(datasets)}", tuple(sections), asked)
+
+
+def _open(runs: Sequence[str | Path], problems: Problems) -> list[FinishedRun]:
+    found, seen = [], set()
+    for path in map(Path, runs):
+        with problems:
+            if path.resolve() in seen:
+                raise OptionError(f"{path} is given twice")
+            seen.add(path.resolve())
+            found.append(open_run(path))
+    return found
+
+
+def _writers(names: Sequence[str]):
+    if not names:
+        return {}
+    from harness.reports.formats import FORMATS
+
+    problems, writers = Problems(), {}
+    for name in map(str.strip, names):
+        with problems:
+            writers[name] = FORMATS[name]
+    problems.stop(OptionError)
+    return writers
+
+
+def _check_folder(folder: Path) -> None:
+    there = folder.absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise OptionError(f"output {str(folder)!r} cannot be written: {there} is no folder this user can write to")
+
+
+def _labels(opened: Sequence[FinishedRun]) -> list[str]:
+    """Names of the sections, for files and links: the runs' folders; where these are equal with a number."""
+    names = [run.path.resolve().name for run in opened]
+    return [name if names.count(name) == 1 else f"{name}-{at + 1}" for at, name in enumerate(names)]
+
+
+def command_of(manifest: Manifest) -> str:
+    """The line that repeats a run: its command and the options that are not the defaults."""
+    config = manifest.config
+    if manifest.command == "compare":
+        return shlex.join(["harness", "compare", *config["runs"].values(), "--baseline", config["baseline"]])
+    usual = _usual(manifest)
+    words = ["harness", manifest.command]
+    for key, value in config.items():
+        plain = list(value) if isinstance(value, tuple) else value
+        if value is not None and plain != usual.get(key):
+            text = ",".join(map(str, plain)) if isinstance(plain, list) else str(plain)
+            words += [f"--{key.replace('_', '-')}", text]
+    return shlex.join(words)
+
+
+def _usual(manifest: Manifest) -> dict:
+    """The defaults of a command, for the dataset it was asked about where that is still known."""
+    from harness import config
+
+    kinds = (getattr(config, name) for name in config.__all__ if name.endswith("Config"))
+    kind = next((one for one in kinds if one.command == manifest.command), None)
+    if kind is None:
+        return {}
+    usual = {field.name: field.default for field in fields(kind)}
+    if dataset := manifest.config.get("dataset"):
+        with contextlib.suppress(HarnessError):
+            usual = vars(config.resolve(kind, dataset=dataset)) | {"dataset": usual["dataset"]}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in usual.items()}
