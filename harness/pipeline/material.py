@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness import corpora, metrics, store
+from harness import corpora, encoders, metrics, store
 from harness.aggregators import Aggregator
 from harness.config import TrainConfig
 from harness.encoders import formats
@@ -86,6 +86,7 @@ def gather(config: TrainConfig, device: str, stages: Stages) -> Material:
         origin = settled(formats.origin(config.checkpoint), config)
         folder = formats.cached(origin, cache_folder())
         backbone = ColBERT(folder, config.dtype, device, bare=True)
+        encoders.accept(backbone, dataset.documents)
     queries = documents = None
     if config.what == "projection":
         queries = store.fetch(backbone, dataset.queries, "query", stages)
