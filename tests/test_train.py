@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 import harness
 from harness import encoders, store
+from harness.encoders import formats
 from harness.errors import DataError, OptionError
 from harness.progress import Stages
 from harness.runs import RunDirectory
@@ -137,6 +139,16 @@ def test_several_pools_and_seeds_give_a_checkpoint_each_whatever_the_company(que
     assert weights[3] == weights[4] and len(set(weights)) == 4
     repeated = harness.train(**read_config(many.checkpoints[3]), output=tmp_path / "repeated")
     assert (repeated.checkpoints[0] / "model.safetensors").read_bytes() == weights[3]
+
+
+def test_models_are_opened_side_by_side(plain):
+    start = formats.origin(plain)
+    weights = [np.full((16, 32), number, np.float32) for number in range(12)]
+    with ThreadPoolExecutor(6) as pool:
+        made = list(pool.map(lambda weight: formats.model_of(start, weight), weights))
+    for model, weight in zip(made, weights, strict=True):
+        assert {one.device.type for one in model.parameters()} == {"cpu"}
+        assert np.array_equal(model.linear.weight.detach().numpy(), weight)
 
 
 def read_config(checkpoint: Path) -> dict:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 import string
@@ -25,7 +24,7 @@ Writer = Callable[[Path, Any, dict[str, Any], int], None]
 """(folder, colbert-ai's model, Stanford's keys, patches a document was cut to in training) → files."""
 
 FORMATS: Registry[Writer] = Registry("format")
-LOADING = threading.Lock()  # transformers loads a model through state that threads share
+LOADING = threading.Lock()  # while transformers loads a model, modules made by any thread have no memory
 WANTED = "give a transformer, a Stanford or a PyLate checkpoint"
 LAST = (stanford.METADATA, pylate.CONFIG)  # what a folder is recognised by is written last
 
@@ -96,6 +95,16 @@ def _from_pylate(encoder: pylate.PyLate) -> Origin:
 
 def model_of(start: Origin, weight: np.ndarray) -> Any:
     """colbert-ai's model of a backbone under a projection (dim, hidden), with its tokenizer as ``raw_tokenizer``."""
+    with LOADING:
+        made = _loaded(start, weight)
+    known = made.raw_tokenizer.get_vocab()
+    markers = ("query_token_id", "doc_token_id")
+    if absent := [start.about[key] for key in markers if start.about[key] not in known]:
+        raise DataError(f"checkpoint {start.folder}: its tokenizer has no {', '.join(absent)} to mark texts with")
+    return made.eval()
+
+
+def _loaded(start: Origin, weight: np.ndarray) -> Any:
     import torch
     from colbert.infra import ColBERTConfig
     from colbert.modeling.hf_colbert import class_factory
@@ -104,19 +113,14 @@ def model_of(start: Origin, weight: np.ndarray) -> Any:
     quiet()
     try:
         place = f"{start.folder.resolve()}/"
-        with LOADING:
-            stored = len(weight if start.projection is None else start.projection)
-            made = class_factory(place).from_pretrained(place, colbert_config=ColBERTConfig(dim=stored))
+        stored = len(weight if start.projection is None else start.projection)
+        made = class_factory(place).from_pretrained(place, colbert_config=ColBERTConfig(dim=stored))
         made.raw_tokenizer = AutoTokenizer.from_pretrained(start.folder, use_fast=True, trust_remote_code=False)
     except Exception as error:  # whatever colbert-ai, transformers and safetensors raise on broken files
         raise DataError(f"checkpoint {start.folder} cannot be loaded: {first_line(error)}") from None
-    known = made.raw_tokenizer.get_vocab()
-    markers = ("query_token_id", "doc_token_id")
-    if absent := [start.about[key] for key in markers if start.about[key] not in known]:
-        raise DataError(f"checkpoint {start.folder}: its tokenizer has no {', '.join(absent)} to mark texts with")
     made.dim, made.linear = len(weight), torch.nn.Linear(start.hidden, len(weight), bias=False)
     made.linear.weight = torch.nn.Parameter(torch.from_numpy(weight.astype(np.float32)))
-    return made.eval()
+    return made
 
 
 def cached(start: Origin, root: Path) -> Path:
@@ -134,8 +138,7 @@ def write(kind: str, folder: Path, model: Any, about: dict[str, Any], length: in
     shutil.rmtree(part, ignore_errors=True)
     try:
         part.mkdir(parents=True)
-        with contextlib.redirect_stdout(None):
-            FORMATS[kind](part, model, about, length)
+        FORMATS[kind](part, model, about, length)
         for path in _in_order(part):
             (folder / path.relative_to(part)).parent.mkdir(parents=True, exist_ok=True)
             path.replace(folder / path.relative_to(part))
