@@ -14,6 +14,7 @@ import harness
 from harness import comparison
 from harness.cli import app
 from harness.errors import DataError, HarnessError, OptionError
+from harness.pipeline.reporting import command_of
 from harness.records import Manifest
 from harness.runs import Result, RunDirectory
 from tests.conftest import TINY
@@ -83,6 +84,7 @@ def test_seeds_are_averaged_by_query(tmp_path):
         both = [one.loc[(row.measure, row.pool, row.length)] for one in means]
         assert (row.value, row.seed_sd, row.n_seeds) == pytest.approx((np.mean(both), np.std(both, ddof=1), 2))
     assert set(done.manifest.config["runs"]) == set(names)
+    assert command_of(done.manifest).endswith("--baseline c3 --average-seeds")
     with pytest.raises(OptionError, match="did you mean 'mine'"):
         harness.compare(*(run.path for run in runs), baseline="mina", average_seeds=True, output=tmp_path / "out")
 

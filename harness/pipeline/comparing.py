@@ -134,8 +134,13 @@ def write(
     runs: dict[str, Result], given: dict[str, Result], baseline: str, notes: list[str], output: Path
 ) -> Comparison:
     """The comparison's own run directory. given: the runs before seeds were averaged."""
-    base = runs[baseline].manifest
-    config = {"runs": {name: str(run.path) for name, run in given.items()}, "baseline": baseline, "of": base.command}
+    base, averaged = runs[baseline].manifest, {"average_seeds": True} if len(runs) < len(given) else {}
+    config = {
+        **averaged,
+        "runs": {name: str(run.path) for name, run in given.items()},
+        "baseline": baseline,
+        "of": base.command,
+    }
     key = digest(
         config, [run.manifest.fingerprints for run in given.values()], [run.manifest.config for run in given.values()]
     )

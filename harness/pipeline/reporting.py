@@ -112,7 +112,8 @@ def command_of(manifest: Manifest) -> str:
     """The line that repeats a run: its command and the options that are not the defaults."""
     config = manifest.config
     if manifest.command == "compare":
-        return shlex.join(["harness", "compare", *config["runs"].values(), "--baseline", config["baseline"]])
+        flags = ["--average-seeds"] if config.get("average_seeds") else []
+        return shlex.join(["harness", "compare", *config["runs"].values(), "--baseline", config["baseline"], *flags])
     usual = _usual(manifest)
     words = ["harness", manifest.command]
     for key, value in config.items():
