@@ -40,7 +40,7 @@ reports: $(READY)
 	$(BIN)/harness gradients --dataset scifact --pool maxsim,topk:5,softmax:1.0 --output runs/report --resume
 	$(BIN)/harness synth $(SYNTH) --output runs/report --resume
 	$(BIN)/harness report runs/report/eval-* runs/report/stress-* runs/report/gradients-* runs/report/synth-* \
-	  --format html,md,latex,csv,svg --output reports/scifact
+	  --format html,md,latex,csv,svg --output reports/scifact --no-texts
 
 # The study of retraining that reports/retrained holds: one projection a pool and seed, every one swept and attacked
 TRAINED := runs/retrained

@@ -230,3 +230,20 @@ def test_a_report_needs_no_model(finished):
     done = subprocess.run([sys.executable, *line], capture_output=True, text=True)
     imported = {part.split("|")[-1].strip() for part in done.stderr.splitlines()}
     assert done.returncode == 0 and not imported & {"torch", "transformers", "altair", "numba"}
+
+
+def test_texts_are_left_out_where_they_may_not_be_published(finished, tmp_path):
+    import base64
+    import gzip
+
+    from harness.reports.formats import page
+
+    runs = [finished[name].path for name in ("eval", "stress")]
+    query = finished["eval"].per_query["query_id"].iloc[0]
+    for texts in (True, False):
+        made = harness.report(*runs, format="html,md,latex,csv,svg", output=tmp_path / str(texts), texts=texts)
+        packed = [gzip.decompress(base64.b64decode(one)).decode() for one in page.data(made)[1].values()]
+        files = [path.read_text() for path in made.files if path.suffix != ".html"]
+        assert any("hacked" in one for one in packed) == any("alignment" in path.name for path in made.files) == texts
+        assert any(query in one for one in packed) and (texts or not any("hacked" in one for one in files))
+        assert ("--no-texts" in made.reproduce) != texts

@@ -77,6 +77,9 @@ def report(
     runs: Annotated[list[Path] | None, typer.Argument(help="Folders of finished runs, of any command.")] = None,
     format: Annotated[str | None, option("md, latex, csv, html, svg, png, mteb, ranx. [none: print tables]")] = None,
     output: Annotated[Path | None, option("Folder of the report. [reports/, then the first run's name]")] = None,
+    no_texts: Annotated[
+        bool, option("Leave out the corpus's texts and tokens, to publish the rest.", "--no-texts")
+    ] = False,
 ) -> None:
     """Finished runs as tables in the terminal, or as files: Markdown, LaTeX, a page, charts, MTEB and ranx."""
     from rich.console import Console
@@ -85,7 +88,7 @@ def report(
     from harness.reports import terminal
 
     with interruptible():
-        done = write(*(runs or []), format=format, output=output, progress=True)
+        done = write(*(runs or []), format=format, output=output, texts=not no_texts, progress=True)
     terminal.show(done, Console())
 
 

@@ -24,12 +24,14 @@ def report(
     *runs: str | Path,
     format: str | Sequence[str] | None = None,
     output: str | Path | None = None,
+    texts: bool = True,
     progress: bool = False,
 ) -> Report:
     """Read finished runs of any command and write what is asked of them; return what the files show.
 
     format: names of ``harness.reports.formats``, as a list or text with commas; None writes nothing; output: a folder
-    (default: ``reports/``, then the first run's name). Raises HarnessError with every mistake found.
+    (default: ``reports/``, then the first run's name); texts: show the corpus's texts and tokens. Raises HarnessError
+    with every mistake found.
     """
     names = format.split(",") if isinstance(format, str) else list(format or [])
     folder = Path(output) if output is not None else Path(FOLDER) / Path(runs[0]).resolve().name if runs else Path()
@@ -45,7 +47,7 @@ def report(
             _check_folder(folder)
     opened = _open(runs, problems)
     problems.stop(OptionError)
-    made = build(opened, names, output)
+    made = build([replace(run, quotes=texts) for run in opened], names, output)
     stages, files = Stages(progress), []
     for name, writer in writers.items():
         with stages(f"write {name}", None, "files") as advance:
@@ -66,6 +68,7 @@ def build(opened: Sequence[FinishedRun], names: Sequence[str] = (), output: str 
     asked = shlex.join(["harness", "report", *(str(run.path) for run in opened)])
     asked += f" --format {','.join(names)}" if names else ""
     asked += f" --output {shlex.quote(str(output))}" if output else ""
+    asked += "" if all(run.quotes for run in opened) else " --no-texts"
     datasets = list(dict.fromkeys(str(run.manifest.config.get("dataset", "synthetic")) for run in opened))
     return Report(f"What pooling costs: {', '.join(datasets)}", tuple(sections), asked)
 

@@ -71,7 +71,7 @@ def alignment(table: pd.DataFrame | None) -> dict[str, Any]:
 
 def texts(run: FinishedRun) -> dict[str, dict[str, str]] | None:
     """Texts by id of queries and of relevant documents; None in a run without them."""
-    table = run.table("texts.parquet")
+    table = run.table("texts.parquet") if run.quotes else None
     if table is None:
         return None
     return {str(kind): dict(zip(rows["id"], rows["text"], strict=True)) for kind, rows in table.groupby("kind")}

@@ -18,13 +18,17 @@ from harness.runs import RunDirectory
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """One run directory. command: the line that repeats it; manifest: where its numbers come from."""
+    """One run directory. command: the line that repeats it; manifest: where its numbers come from.
+
+    quotes: whether the corpus's texts, and the tokens of an alignment, are shown.
+    """
 
     path: Path
     manifest: Manifest
     summary: pd.DataFrame
     tests: pd.DataFrame
     command: str = ""
+    quotes: bool = True
 
     @property
     def kind(self) -> str:
@@ -36,7 +40,8 @@ class FinishedRun:
 
     def table(self, name: str) -> pd.DataFrame | None:
         """A table that a run may lack, such as ``texts.parquet``."""
-        return self.directory.read_table(name) if (self.path / name).exists() else None
+        hidden = name == "alignment.parquet" and not self.quotes
+        return self.directory.read_table(name) if (self.path / name).exists() and not hidden else None
 
     @functools.cached_property
     def gold(self) -> dict[str, list[str]]:
