@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from harness.errors import DataError, first_line
+from harness.errors import DataError, OptionError, first_line
 
 FORMATS = ("PNG", "JPEG", "WEBP")  # of page images; a decoder that is not needed is not opened
 
@@ -50,6 +50,15 @@ def write_atomically(path: Path, content: bytes) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def check_output(output: Path) -> None:
+    """Raise OptionError if runs cannot be written there; creates nothing."""
+    there = output.absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise OptionError(f"output {str(output)!r} cannot be written: {there} is no folder this user can write to")
 
 
 def image(path: Path, data: bytes | None = None) -> Any:

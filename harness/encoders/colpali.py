@@ -19,7 +19,7 @@ import numpy as np
 
 from harness.encoders import colpali_files as files
 from harness.encoders.base import FAMILIES
-from harness.encoders.transformer import TOKENIZER, identity, quiet
+from harness.encoders.transformer import TOKENIZER, identity, quiet, tensors
 from harness.errors import DataError, examples, first_line
 from harness.files import digest, image
 from harness.records import Document, Page, Query
@@ -67,7 +67,7 @@ class ColPali:
             self.base, dtype=getattr(torch, self.dtype), use_safetensors=True, trust_remote_code=False,
             output_loading_info=True,
         )  # fmt: skip
-        given = {name.removeprefix("base_model.model.") for _, name, _ in files.tensors(self.adapter)}
+        given = {name.removeprefix("base_model.model.") for _, name, _ in tensors(self.adapter)}
         if absent := sorted(set(loading["missing_keys"]) - given):
             raise DataError(f"checkpoint {self.base}: its weights lack {examples(absent)}; are they another model's?")
         for path in self.adapter:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.encoders.base import download
-from harness.encoders.transformer import WEIGHTS, settings
-from harness.errors import DataError, examples, first_line
+from harness.encoders.transformer import WEIGHTS, settings, tensors
+from harness.errors import DataError, examples
 
 ADAPTER, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 ENGINE, NATIVE = "colpali_engine.models", "transformers"
@@ -106,21 +106,6 @@ def check_weights(folder: Path, names: Sequence[str] = WEIGHTS) -> list[Path]:
     if absent := [name for name in files if not (folder / name).exists()]:
         raise DataError(f"{found} names {examples(absent)}, which is missing; fetch the checkpoint again")
     return [folder / name for name in files]
-
-
-def tensors(files: Sequence[Path]) -> Iterator[tuple[Path, str, Any]]:
-    """(file, name, slice) of every tensor. Raises DataError naming a file that cannot be read."""
-    from safetensors import safe_open
-
-    for path in files:
-        try:
-            with safe_open(path, framework="pt") as file:
-                for name in file.keys():  # noqa: SIM118
-                    yield path, name, file.get_slice(name)
-        except DataError:
-            raise
-        except Exception as error:  # safetensors' errors share no base class
-            raise DataError(f"{path} cannot be read: {first_line(error)}; fetch it again") from None
 
 
 def check_projection(files: Sequence[Path], kind: Kind) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.encoders.transformer import TOKENIZER, chosen, settings
-from harness.errors import DataError, first_line
+from harness.encoders.transformer import TOKENIZER, chosen, settings, tensors
+from harness.errors import DataError
 from harness.files import checksum, digest
 
 METADATA = "artifact.metadata"
@@ -39,14 +39,14 @@ def about(folder: Path, limit: int) -> dict[str, Any]:
 
 def shapes(folder: Path) -> dict[str, list[int]]:
     """Names and shapes of the weights on disk."""
-    return {name: file.get_slice(name).get_shape() for name, file in _weights(folder)}
+    return {name: part.get_shape() for name, part in _weights(folder)}
 
 
 def projection(folder: Path) -> np.ndarray:
     """The weights of the projection, float32 (dim, hidden). Raises DataError if there is none."""
-    for name, file in _weights(folder):
+    for name, part in _weights(folder):
         if name == LINEAR:
-            return file.get_tensor(name).float().numpy()
+            return part[:].float().numpy()
     raise DataError(f"checkpoint {folder}: its weights lack {LINEAR!r}; are they another model's?")
 
 
@@ -56,8 +56,8 @@ def backbone(folder: Path, read: dict[str, Any]) -> str:
 
     kept = {key: value for key, value in read.items() if key not in ("dim", "frozen_backbone")}
     weights = [
-        (name, hashlib.sha256(file.get_tensor(name).reshape(-1).contiguous().view(torch.uint8).numpy()).hexdigest())
-        for name, file in _weights(folder)
+        (name, hashlib.sha256(part[...].reshape(-1).contiguous().view(torch.uint8).numpy()).hexdigest())
+        for name, part in _weights(folder)
         if name != LINEAR
     ]
     tokenizer = [(name, checksum(folder / name)) for name in TOKENIZER if (folder / name).exists()]
@@ -65,13 +65,5 @@ def backbone(folder: Path, read: dict[str, Any]) -> str:
 
 
 def _weights(folder: Path) -> Iterator[tuple[str, Any]]:
-    """(name, open file) of every weight; safetensors alone. Raises DataError naming the file."""
-    from safetensors import safe_open
-
-    for path in sorted(folder.glob("model*.safetensors")):
-        try:
-            with safe_open(path, framework="pt") as file:
-                for name in file.keys():  # noqa: SIM118
-                    yield name, file
-        except Exception as error:  # safetensors' errors share no base class
-            raise DataError(f"{path} cannot be read: {first_line(error)}") from None
+    """(name, slice) of every weight."""
+    return ((name, part) for _, name, part in tensors(sorted(folder.glob("model*.safetensors"))))

@@ -93,6 +93,21 @@ def identity(folder: Path, parts: Sequence[str] = (".",), more: Sequence[str] = 
     return digest([(path.relative_to(folder).as_posix(), checksum(path)) for path in files])
 
 
+def tensors(files: Sequence[Path]) -> Iterator[tuple[Path, str, Any]]:
+    """(file, name, slice) of every tensor. Raises DataError naming a file that cannot be read."""
+    from safetensors import safe_open
+
+    for path in files:
+        try:
+            with safe_open(path, framework="pt") as file:
+                for name in file.keys():  # noqa: SIM118
+                    yield path, name, file.get_slice(name)
+        except DataError:
+            raise
+        except Exception as error:  # safetensors' errors share no base class
+            raise DataError(f"{path} cannot be read: {first_line(error)}; fetch it again") from None
+
+
 def opened(folder: Path, dtype: str, device: str, trust: bool = False) -> tuple[Any, Any]:
     """Tokenizer and model of a folder. No pickle is read, and no code of the checkpoint is run unless trusted."""
     import torch

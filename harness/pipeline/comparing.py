@@ -12,9 +12,9 @@ import pandas as pd
 from harness import comparison
 from harness.config import EvalConfig, resolve
 from harness.errors import DataError, OptionError, Problems, examples, unknown
-from harness.files import digest
+from harness.files import check_output, digest
 from harness.pipeline.evaluation import evaluate
-from harness.pipeline.inputs import check_output, git_revision, versions
+from harness.pipeline.inputs import git_revision, versions
 from harness.records import Manifest
 from harness.runs import Result, RunDirectory, slug
 

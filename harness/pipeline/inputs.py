@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from harness.config import Q, Question, Reranking, Retrieval, resolve
 from harness.engines import ENGINES
 from harness.engines.local import cores
 from harness.errors import OptionError, Problems
-from harness.files import cache_folder, digest
+from harness.files import cache_folder, check_output, digest
 from harness.progress import Stages
 from harness.records import Candidates, Dataset, Manifest, MultiVectors
 from harness.runs import RunDirectory, slug
@@ -127,15 +126,6 @@ def begin(kind: type[Q], question: dict[str, Any], device: str, engine: str, out
     problems.stop(OptionError)
     config, device, work, _ = found
     return config, device, work
-
-
-def check_output(output: Path) -> None:
-    """Raise OptionError if runs cannot be written there; creates nothing."""
-    there = output.absolute()
-    while not there.exists() and there != there.parent:
-        there = there.parent
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise OptionError(f"output {str(output)!r} cannot be written: {there} is no folder this user can write to")
 
 
 def start(run: RunDirectory, config: Question) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
 from harness.errors import HarnessError, OptionError, Problems
-from harness.files import write_atomically
+from harness.files import check_output, write_atomically
 from harness.progress import Stages
 from harness.records import Manifest
 from harness.reports.content import Report, Section
@@ -44,7 +43,7 @@ def report(
         writers = _writers(names)
     if names:
         with problems:
-            _check_folder(folder)
+            check_output(folder)
     opened = _open(runs, problems)
     problems.stop(OptionError)
     made = build([replace(run, quotes=texts) for run in opened], names, output)
@@ -95,14 +94,6 @@ def _writers(names: Sequence[str]):
             writers[name] = FORMATS[name]
     problems.stop(OptionError)
     return writers
-
-
-def _check_folder(folder: Path) -> None:
-    there = folder.absolute()
-    while not there.exists() and there != there.parent:
-        there = there.parent
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise OptionError(f"output {str(folder)!r} cannot be written: {there} is no folder this user can write to")
 
 
 def _labels(opened: Sequence[FinishedRun]) -> list[str]:
