@@ -84,6 +84,7 @@ def train(
     temperature: Annotated[float | None, option("Of InfoNCE over scores, which are sums over tokens. [1.0]")] = None,
     length: Annotated[int | None, option("Patches a document is cut to. [256]")] = None,
     query_length: Annotated[int | None, option("Of a query, in tokens. [the checkpoint's, or the dataset's]")] = None,
+    expansion: Annotated[str | None, option("Grow queries with: mask, or none. [the checkpoint's, or none]")] = None,
     held_out: Annotated[float | None, option("Share of the queries that chooses the epoch. [0.1]")] = None,
     gallery: Annotated[int | None, option("Documents the held-out queries are ranked against. [1000]")] = None,
     measure: Annotated[str | None, option("That chooses the epoch. [nDCG@10]")] = None,

@@ -100,7 +100,8 @@ class TrainConfig(Retrieval):
 
     dim, start: of the projection, where the checkpoint has none, and what it is before training; epochs, rate: None is
     20 and 0.001 of a projection, 3 and 0.00001 of a whole encoder; length: patches a document is cut to; query_length:
-    None is the checkpoint's or the dataset's; held_out: share of the queries that choose the epoch; gallery: documents
+    None is the checkpoint's or the dataset's; expansion: mask or none, None is the checkpoint's, none where it has no
+    projection; held_out: share of the queries that choose the epoch; gallery: documents
     those are ranked against; temperature: of InfoNCE over scores, which are sums over tokens.
     """
 
@@ -117,6 +118,7 @@ class TrainConfig(Retrieval):
     temperature: float = 1.0
     length: int = 256
     query_length: int | None = None
+    expansion: str | None = None
     held_out: float = 0.1
     gallery: int = 1000
     measure: str = "nDCG@10"

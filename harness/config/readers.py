@@ -137,6 +137,7 @@ READERS: dict[str, Callable[[Any, Problems], Any]] = {
     "temperature": _one(_number("temperature", 1e-6, 1e6)),
     "what": _one(_known("thing to train", lambda: ("projection", "encoder"))),
     "format": _one(_registered("format", "encoders.formats", "FORMATS")),
+    "expansion": _one(_known("expansion", lambda: ("mask", "none"))),
     "start": _one(_registered("beginning", "training.projection", "BEGINNINGS")),
     "measure": _one(_measure),
     "length": _one(_whole("length", 1, LONGEST)),

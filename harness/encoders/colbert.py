@@ -136,12 +136,14 @@ class ColBERT:
         for batch in batches(lengths):
             chosen = [texts[at] for at in batch]
             with confined(self.device):
-                many = (
-                    checkpoint.queryFromText(chosen)
-                    if role == "query"
-                    else checkpoint.docFromText(chosen, keep_dims=False)
-                )
+                many = self._queries(chosen) if role == "query" else checkpoint.docFromText(chosen, keep_dims=False)
             yield [(at, vectors.half().cpu().numpy()) for at, vectors in zip(batch, many, strict=True)]
+
+    def _queries(self, texts: Sequence[str]) -> list[Any]:
+        """Vectors of queries (t, d); none of padding, which is what a checkpoint without expansion expands with."""
+        ids, _ = self.loaded.query_tokenizer.tensorize(list(texts))
+        made = self.loaded.queryFromText(list(texts))
+        return [vectors[kept] for vectors, kept in zip(made, ids != self.loaded.pad_token, strict=True)]
 
     def tokens(self, text: str, role: str) -> list[str]:
         """The token each vector of a text belongs to."""

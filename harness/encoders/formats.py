@@ -33,12 +33,14 @@ LAST = (stanford.METADATA, pylate.CONFIG)  # what a folder is recognised by is w
 class Origin:
     """What training begins from: a transformer's folder, Stanford's keys, and the projection there is, if any.
 
-    projection: float32 (dim, hidden).
+    projection: float32 (dim, hidden); expands: whether queries are grown with [MASK]. In Stanford's format a checkpoint
+    that does not has the padding as its mask, which colbert-ai gives no vector.
     """
 
     folder: Path
     about: dict[str, Any]
     projection: np.ndarray | None
+    expands: bool = False
 
     @property
     def hidden(self) -> int:
@@ -61,10 +63,18 @@ def origin(name: str) -> Origin:
     if family == "ColBERT":
         check_files(folder)
         own_code(folder, trust=False)
-        return Origin(folder, stanford.about(folder, positions(folder)), stanford.projection(folder))
+        return Origin(folder, stanford.about(folder, positions(folder)), stanford.projection(folder), _expands(folder))
     if family == "PyLate":
         return _from_pylate(pylate.PyLate(folder, "float32", "cpu"))
     raise DataError(f"checkpoint {name!r} ({family}) cannot be trained; {WANTED}")
+
+
+def _expands(folder: Path) -> bool:
+    """Whether a Stanford checkpoint's mask is another token than its padding."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
+    return tokenizer.mask_token_id != tokenizer.pad_token_id
 
 
 def _from_pylate(encoder: pylate.PyLate) -> Origin:
@@ -74,7 +84,6 @@ def _from_pylate(encoder: pylate.PyLate) -> Origin:
     plain = len(layers) == 1 and layers[0].bias is None and not layers[0].residual
     reasons = {
         "its Dense layers are not one plain projection": not plain or type(layers[0].activation).__name__ != "Identity",
-        "do_query_expansion is off": not about["do_query_expansion"],
         "skiplist_words are not the punctuation": set(about["skiplist_words"]) - set(string.punctuation)
         or 0 < len(about["skiplist_words"]) < len(string.punctuation),
         "it puts a prompt before every text": encoder.prompt,
@@ -90,7 +99,8 @@ def _from_pylate(encoder: pylate.PyLate) -> Origin:
         "mask_punctuation": bool(about["skiplist_words"]),
         "attend_to_mask_tokens": about["attend_to_expansion_tokens"],
     }
-    return Origin(encoder.base, stanford.DEFAULTS | keys, layers[0].weight.float().cpu().numpy())
+    return Origin(encoder.base, stanford.DEFAULTS | keys, layers[0].weight.float().cpu().numpy(),
+                  about["do_query_expansion"])  # fmt: skip
 
 
 def model_of(start: Origin, weight: np.ndarray) -> Any:
@@ -118,6 +128,8 @@ def _loaded(start: Origin, weight: np.ndarray) -> Any:
         made.raw_tokenizer = AutoTokenizer.from_pretrained(start.folder, use_fast=True, trust_remote_code=False)
     except Exception as error:  # whatever colbert-ai, transformers and safetensors raise on broken files
         raise DataError(f"checkpoint {start.folder} cannot be loaded: {first_line(error)}") from None
+    if not start.expands:
+        made.raw_tokenizer.mask_token = made.raw_tokenizer.pad_token
     made.dim, made.linear = len(weight), torch.nn.Linear(start.hidden, len(weight), bias=False)
     made.linear.weight = torch.nn.Parameter(torch.from_numpy(weight.astype(np.float32)))
     return made
@@ -166,7 +178,8 @@ def write_pylate(folder: Path, model: Any, about: dict[str, Any], length: int) -
     from safetensors.torch import save_file
 
     model.LM.save_pretrained(folder)
-    model.raw_tokenizer.save_pretrained(folder)
+    tokenizer = model.raw_tokenizer
+    tokenizer.save_pretrained(folder)
     weight = model.linear.weight.detach().cpu().contiguous()
     (folder / "1_Dense").mkdir()
     save_file({"linear.weight": weight}, folder / "1_Dense" / pylate.WEIGHTS, {"format": "pt"})
@@ -180,7 +193,7 @@ def write_pylate(folder: Path, model: Any, about: dict[str, Any], length: int) -
         "query_length": about["query_maxlen"],
         "document_length": length,
         "attend_to_expansion_tokens": about["attend_to_mask_tokens"],
-        "do_query_expansion": True,
+        "do_query_expansion": tokenizer.mask_token_id != tokenizer.pad_token_id,
         "skiplist_words": list(string.punctuation) if about["mask_punctuation"] else [],
     }
     sentence = {"max_seq_length": positions(folder), "do_lower_case": False}

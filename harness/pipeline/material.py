@@ -111,7 +111,8 @@ def settled(origin: formats.Origin, config: TrainConfig) -> formats.Origin:
             raise OptionError(f"dim {about['dim']}: the backbone has {origin.hidden} dimensions")
     elif config.dim not in (None, about["dim"]):
         raise OptionError(f"dim {config.dim}: the checkpoint's own projection has {about['dim']}; leave --dim out")
-    return replace(origin, about=about)
+    expands = origin.expands if config.expansion is None else config.expansion == "mask"
+    return replace(origin, about=about, expands=expands)
 
 
 def judge(model: Model, aggregator: Aggregator, material: Material, measure: str, alive: Callable[[], None]) -> float:
