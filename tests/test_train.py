@@ -68,9 +68,11 @@ def question(dataset, plain) -> dict:
 
 @pytest.fixture(scope="module")
 def trained(dataset, plain, tmp_path_factory) -> dict[str, Path]:
-    """One training in both formats, and the beginning it had."""
-    root, made = tmp_path_factory.mktemp("trained"), {}
-    for name, given in (("colbert", {}), ("pylate", {"format": "pylate"}), ("beginning", {"epochs": 0})):
+    """One training in both formats, with queries grown and not, and the beginning it had."""
+    root, made, grown = tmp_path_factory.mktemp("trained"), {}, {"expansion": "mask"}
+    given_of = {"colbert": {}, "pylate": {"format": "pylate"}, "beginning": {"epochs": 0}}
+    given_of |= {"colbert, grown": grown, "pylate, grown": {"format": "pylate", **grown}}
+    for name, given in given_of.items():
         one = {
             "dataset": dataset,
             "checkpoint": plain,
@@ -89,15 +91,31 @@ def vectors(checkpoint: Path, role: str) -> list[np.ndarray]:
     return [found.of(at).astype(float) for at in range(len(TEXTS))]
 
 
+def theirs(checkpoint: Path, role: str) -> list[np.ndarray]:
+    """colbert-ai's vectors without its rows of zeros, which stand for padding."""
+    return [one[one.any(axis=1)] for one in by_colbert_ai(checkpoint, TEXTS, role, 64)]
+
+
 @pytest.mark.parametrize("role", ["document", "query"])
-def test_colbert_ai_loads_what_was_trained_and_both_formats_give_its_vectors(trained, role):
-    expected = by_colbert_ai(trained["colbert"], TEXTS, role, 64)
+@pytest.mark.parametrize("grown", ["", ", grown"])
+def test_colbert_ai_loads_what_was_trained_and_both_formats_give_its_vectors(trained, role, grown):
+    expected = theirs(trained[f"colbert{grown}"], role)
     for name in ("colbert", "pylate"):
-        for one, other in zip(vectors(trained[name], role), expected, strict=True):
+        for one, other in zip(vectors(trained[name + grown], role), expected, strict=True):
             assert one.shape == other.shape and one.shape[1] == 16
             np.testing.assert_allclose(one, other, atol=1e-3)
-    before = vectors(trained["beginning"], role)
-    assert max(np.abs(one - other).max() for one, other in zip(before, expected, strict=True)) > 0.01
+    if not grown:
+        before = vectors(trained["beginning"], role)
+        assert max(np.abs(one - other).max() for one, other in zip(before, expected, strict=True)) > 0.01
+
+
+@pytest.mark.parametrize("kind", ["colbert", "pylate"])
+def test_queries_have_a_vector_for_each_token_and_masks_only_where_they_are_grown(trained, kind):
+    for grown, tokens in (("", ["[CLS]", "[unused0]", "a", "dog", "[SEP]"]), (", grown", None)):
+        encoder = encoders.load(str(trained[kind + grown]), "float32", "cpu")
+        found = encoder.tokens(TEXTS[1], "query")
+        assert found == (tokens or ["[CLS]", "[unused0]", "a", "dog", "[SEP]", *3 * ["[MASK]"]])
+        assert len(vectors(trained[kind + grown], "query")[1]) == len(found)
 
 
 def test_sentence_transformers_reads_the_pylate_format(trained):
@@ -194,19 +212,23 @@ def test_a_whole_encoder_learns_and_is_what_was_measured(question, tmp_path):
     kept = done.history.loc[done.history["kept"], "value"].item()
     assert again.history["value"].tolist() == pytest.approx([kept], abs=1e-6)
     for role in ("document", "query"):
-        for one, other in zip(vectors(checkpoint, role), by_colbert_ai(checkpoint, TEXTS, role, 64), strict=True):
+        for one, other in zip(vectors(checkpoint, role), theirs(checkpoint, role), strict=True):
             np.testing.assert_allclose(one, other, atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["colbert", "pylate"])
 def test_a_checkpoint_with_a_projection_goes_on_from_it(question, trained, kind, tmp_path):
-    question = {key: value for key, value in question.items() if key not in ("dim", "query_length")}
-    [same] = harness.train(
-        **{**question, "checkpoint": str(trained[kind]), "epochs": 0}, output=tmp_path / "x"
-    ).checkpoints
-    for role in ("document", "query"):
-        for one, other in zip(vectors(same, role), vectors(trained[kind], role), strict=True):
-            np.testing.assert_allclose(one, other, atol=1e-3)
+    question = {key: value for key, value in question.items() if key not in ("dim", "query_length")} | {"epochs": 0}
+    for grown in ("", ", grown"):
+        given = str(trained[kind + grown])
+        [same] = harness.train(**{**question, "checkpoint": given}, output=tmp_path / f"same{grown}").checkpoints
+        for role in ("document", "query"):
+            for one, other in zip(vectors(same, role), vectors(given, role), strict=True):
+                np.testing.assert_allclose(one, other, atol=1e-3)
+    changed = {**question, "checkpoint": given, "expansion": "none"}
+    [shorter] = harness.train(**changed, output=tmp_path / "shorter").checkpoints
+    for one, other in zip(vectors(shorter, "query"), vectors(trained[kind], "query"), strict=True):
+        assert one.shape == other.shape
 
 
 def refused(kind, match, **question):
@@ -229,9 +251,11 @@ def test_what_cannot_be_trained_is_refused_in_one_line(question, trained, tmp_pa
         **out,
     )
     prompted = Path(shutil.copytree(trained["pylate"], tmp_path / "prompted"))
-    change(prompted / "config_sentence_transformers.json", do_query_expansion=False, skiplist_words=["fox"])
-    refused(DataError, "do_query_expansion is off, skiplist_words are not the punctuation",
+    change(prompted / "config_sentence_transformers.json", query_prefix="", skiplist_words=["fox"])
+    refused(DataError, "skiplist_words are not the punctuation, a prefix is empty",
             **{**question, "checkpoint": str(prompted), "dim": None}, **out)  # fmt: skip
+    refused(DataError, r"its tokenizer has no \[MASK\] to grow queries with; leave --expansion out",
+            **{**question, "checkpoint": str(trained["colbert"]), "dim": None, "expansion": "mask"}, **out)  # fmt: skip
     assert not (tmp_path / "x").exists()
 
 

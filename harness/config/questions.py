@@ -100,9 +100,10 @@ class TrainConfig(Retrieval):
 
     dim, start: of the projection, where the checkpoint has none, and what it is before training; epochs, rate: None is
     20 and 0.001 of a projection, 3 and 0.00001 of a whole encoder; length: patches a document is cut to; query_length:
-    None is the checkpoint's or the dataset's; expansion: mask or none, None is the checkpoint's, none where it has no
-    projection; held_out: share of the queries that choose the epoch; gallery: documents
-    those are ranked against; temperature: of InfoNCE over scores, which are sums over tokens.
+    None is the checkpoint's or the dataset's; expansion: what queries are grown with, mask or none; None is the
+    checkpoint's, and none where it has no projection yet, for a frozen backbone never saw [MASK] in a query's place;
+    held_out: share of the queries that choose the epoch; gallery: documents those are ranked against; temperature: of
+    InfoNCE over scores, which are sums over tokens.
     """
 
     command = "train"

@@ -22,6 +22,7 @@ from harness.records import Document, Query
 class ColBERT:
     """Queries are marked and grown to ``query_maxlen`` with [MASK]; documents are marked and lose their punctuation.
 
+    A tokenizer whose mask is its padding grows no query: colbert-ai gives padding zeros, which are left out here.
     Documents are read up to the model's positions, not ``doc_maxlen``: the bench cuts lengths itself.
     bare: the vectors before the projection, normalised; all checkpoints of one frozen backbone share them.
     """
@@ -120,7 +121,8 @@ class ColBERT:
             return {
                 **common,
                 "marker": about["query_token_id"],
-                "expanded": about["query_maxlen"],
+                "limit": about["query_maxlen"],
+                "expanded": "with the tokenizer's mask, unless that is its padding",
                 "attended": attended,
             }
         skipped = "punctuation" if about["mask_punctuation"] else "nothing"

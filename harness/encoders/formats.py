@@ -128,17 +128,25 @@ def _loaded(start: Origin, weight: np.ndarray) -> Any:
         made.raw_tokenizer = AutoTokenizer.from_pretrained(start.folder, use_fast=True, trust_remote_code=False)
     except Exception as error:  # whatever colbert-ai, transformers and safetensors raise on broken files
         raise DataError(f"checkpoint {start.folder} cannot be loaded: {first_line(error)}") from None
-    if not start.expands:
-        made.raw_tokenizer.mask_token = made.raw_tokenizer.pad_token
+    _settle_mask(made.raw_tokenizer, start)
     made.dim, made.linear = len(weight), torch.nn.Linear(start.hidden, len(weight), bias=False)
     made.linear.weight = torch.nn.Parameter(torch.from_numpy(weight.astype(np.float32)))
     return made
 
 
+def _settle_mask(tokenizer: Any, start: Origin) -> None:
+    """Where queries are not grown, the mask is the padding. Raises DataError if there is no mask to grow them with."""
+    if not start.expands:
+        tokenizer.mask_token = tokenizer.pad_token
+    elif tokenizer.mask_token_id in (None, tokenizer.pad_token_id):
+        raise DataError(f"checkpoint {start.folder}: its tokenizer has no [MASK] to grow queries with; "
+                        "leave --expansion out")  # fmt: skip
+
+
 def cached(start: Origin, root: Path) -> Path:
     """The backbone as a Stanford checkpoint under the cache, its projection the identity: what trainings share."""
     about = {**start.about, "dim": start.hidden, "frozen_backbone": False}
-    folder = root / "backbones" / digest(identity(start.folder), about)
+    folder = root / "backbones" / digest(identity(start.folder), about, start.expands)
     if not (folder / stanford.METADATA).exists():
         write("colbert", folder, model_of(start, np.eye(start.hidden, dtype=np.float32)), about, 0)
     return folder
