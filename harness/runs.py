@@ -28,8 +28,9 @@ NUMBERS += ["loss", "hijack_rate", "mean_difference", "t", "p", "p_holm"]
 
 
 def slug(name: str) -> str:
-    """A name as part of a folder's name: of a path its last part, of a hub id both parts."""
-    last = Path(name).name if Path(name).is_dir() else name.replace("/", "--")
+    """A name as part of a folder's name: of a path its last part, ``embeddings:`` or not; of a hub id both parts."""
+    kind, mark, place = name.rpartition(":")
+    last = kind + mark + Path(place).name if Path(place).is_dir() else name.replace("/", "--")
     plain = re.sub(r"[^\w.+-]+", "-", last).strip("-.") or "unnamed"
     return plain if len(plain) <= 80 else f"{plain[:70]}-{digest(name)[:8]}"
 
