@@ -10,14 +10,16 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import yaml
 
 from harness.errors import DataError
 from harness.files import digest, write_atomically
 from harness.records import Manifest, ScoredDoc
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TAG = "harness"
 PARTS = ("rankings", "encoders", "state")  # what an unfinished run can go on from
@@ -104,6 +106,8 @@ class RunDirectory:
         write_atomically(self.path / name, content.getvalue())
 
     def read_table(self, name: str) -> pd.DataFrame:
+        import pandas as pd  # here: what only names runs need not wait for it
+
         path = self.path / name
         if not path.exists():
             raise DataError(f"{path} is missing; {self.path} is no finished run")

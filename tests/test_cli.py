@@ -127,6 +127,18 @@ def test_help_needs_no_heavy_import():
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize(("words", "heavy"), [("--help", "rich numpy"), ("list", "torch pandas numba transformers")])
+def test_what_only_names_things_imports_nothing_heavy(words, heavy, tmp_path):
+    code = (
+        "import sys; from harness.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        f"print([one for one in {heavy.split()} if one in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, words], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stderr.strip() == "[]" and len(done.stdout.splitlines()) > 10
+
+
 HELP = dict.fromkeys(["eval", "stress", "gradients"], "[minilm]")
 
 

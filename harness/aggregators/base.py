@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from harness.registry import Registry, spec_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MASKED = -1e30
 """Stands in a padded slot: finite, so gradients stay finite; far below any similarity, so it never wins."""
@@ -92,5 +92,5 @@ def weigh(sims: Tensor, tau: float) -> tuple[Tensor, Tensor]:
 
 def rescale(own_peak: Tensor, other_peak: Tensor, tau: float) -> tuple[Tensor, Tensor, Tensor]:
     """The common peak of two states and the factors that bring each state's sums to it."""
-    peak = torch.maximum(own_peak, other_peak)
+    peak = own_peak.maximum(other_peak)
     return peak, ((own_peak - peak) / tau).exp(), ((other_peak - peak) / tau).exp()

@@ -1,7 +1,5 @@
 """Log-sum-exp, the smooth maximum, as it is and corrected for length."""
 
-import torch
-
 from harness.aggregators.base import Aggregator, aggregator, real, require_temperature, rescale, weigh
 
 
@@ -44,4 +42,4 @@ class LogMeanExp(LogSumExp):
         return (*super().merge(own[:2], other[:2]), own[2] + other[2])
 
     def finish(self, state):
-        return super().finish(state[:2]) - self.tau * torch.log(state[2])
+        return super().finish(state[:2]) - self.tau * state[2].log()

@@ -1,7 +1,5 @@
 """MaxSim, the operator of ColBERT and ColPali (Khattab and Zaharia, 2020)."""
 
-import torch
-
 from harness.aggregators.base import Aggregator, aggregator
 
 
@@ -13,7 +11,7 @@ class MaxSim(Aggregator):
         return sims.max(-1).values
 
     def merge(self, own, other):
-        return torch.where(other > own, other, own)
+        return other.where(other > own, own)
 
     def finish(self, best):
         return best

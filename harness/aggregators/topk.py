@@ -1,7 +1,5 @@
 """Top-k mean: MaxSim's evidence spread over k patches."""
 
-import torch
-
 from harness.aggregators.base import Aggregator, aggregator, masked_mean, real
 
 
@@ -19,6 +17,8 @@ class TopK(Aggregator):
         return sims.sort(dim=-1, descending=True, stable=True).values[..., : self.k]
 
     def merge(self, own, other):
+        import torch  # here, not above: what only names operators, such as `harness list`, need not wait for it
+
         return self.reduce(torch.cat([own, other], dim=-1))
 
     def finish(self, best):  # (..., ≤k) → (...)

@@ -31,7 +31,7 @@ from harness.cli.options import (
 )
 
 
-@app.command("eval")
+@app.command("eval", short_help="Sweep document lengths: nDCG and recall against length, per pool.")
 def eval_(
     dataset: Dataset = None,
     split: Split = None,
@@ -67,7 +67,7 @@ def eval_(
     tables.show(done.summary, done.tests, done.manifest, str(done.path), Console())
 
 
-@app.command()
+@app.command(short_help="Inject patches into irrelevant documents: what each pool keeps.")
 def stress(
     dataset: Dataset = None,
     split: Split = None,
@@ -106,7 +106,7 @@ def stress(
         report.show_explained(done.explained, f"{done.path}/explain-*.svg", Console())
 
 
-@app.command()
+@app.command(short_help="How concentrated each pool's gradient is on a document's patches.")
 def gradients(
     dataset: Dataset = None,
     split: Split = None,

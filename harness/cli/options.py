@@ -15,11 +15,8 @@ HOW = ("device", "engine", "output", "resume", "explain", "trust_remote_code")
 
 
 def option(text: str, *names: str) -> Any:
-    """An option whose help names its default in brackets, which typer would take for markup.
-
-    names: such as ``--flag``, for one that has no ``--no-flag``.
-    """
-    return typer.Option(*names, help=text.replace("[", "\\["), show_default=False)
+    """An option whose help names its default in brackets. names: such as ``--flag``, for one without ``--no-flag``."""
+    return typer.Option(*names, help=text, show_default=False)
 
 
 @contextmanager

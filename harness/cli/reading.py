@@ -30,7 +30,7 @@ from harness.cli.options import (
 )
 
 
-@app.command()
+@app.command(short_help="Runs or checkpoints against a baseline: differences and tests.")
 def compare(
     runs: Annotated[
         list[Path] | None, typer.Argument(help="Finished runs of one command; or give --checkpoint.")
@@ -72,7 +72,7 @@ def compare(
     report.show(done.summary, done.tests, done.queries, done.manifest, str(done.path), Console())
 
 
-@app.command()
+@app.command(short_help="Finished runs as tables, charts and a page.")
 def report(
     runs: Annotated[list[Path] | None, typer.Argument(help="Folders of finished runs, of any command.")] = None,
     format: Annotated[str | None, option("md, latex, csv, html, svg, png, mteb, ranx. [none: print tables]")] = None,

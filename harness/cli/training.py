@@ -22,7 +22,7 @@ from harness.cli.options import (
 )
 
 
-@app.command()
+@app.command(short_help="The study's synthetic experiment: train, grow, attack.")
 def synth(
     pool: Annotated[
         str | None, option("Pools to train under; the first is the baseline. [maxsim,topk:4,softmax:1.0]")
@@ -68,7 +68,7 @@ def synth(
     report.show(done.summary, done.tests, done.manifest, str(done.path), Console())
 
 
-@app.command()
+@app.command(short_help="Fine-tune under a pool; write a checkpoint that others load.")
 def train(
     dataset: Dataset = None,
     split: Annotated[str | None, option("Judged split to learn from. [train]")] = None,
