@@ -119,14 +119,6 @@ def test_list_of_something_else_suggests(run):
     assert code == 2 and "did you mean 'datasets'?" in err
 
 
-def test_help_needs_no_heavy_import():
-    code = (
-        "import sys, harness.cli; print([m for m in ('torch', 'numba', 'pandas', 'transformers') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
 @pytest.mark.parametrize(("words", "heavy"), [("--help", "rich numpy"), ("list", "torch pandas numba transformers")])
 def test_what_only_names_things_imports_nothing_heavy(words, heavy, tmp_path):
     code = (

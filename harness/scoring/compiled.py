@@ -10,6 +10,7 @@ from harness.scoring.kernels.base import FINISH, OPTIONS, SHARE, SPREAD, START, 
 LANES = 512  # query tokens multiplied at once; a block of 256 patches is then half a megabyte, inside a core's cache
 PLAIN = 1_000_001  # products below 10^6 take another path in OpenBLAS, which rounds differently; blocks are grown to it
 MOST = 8192  # lanes a block is grown to
+WIDTH = 16  # lanes of a vector: blocks are whole vectors wide, so that no loop has a remainder
 SLOTS = 8  # operators one pass takes; the pass is compiled once, for this many
 
 
@@ -84,8 +85,20 @@ def emit(scores, bounds, queries, at, out):
 
 
 @nb.njit(inline="always", **OPTIONS)
+def whole(lanes):
+    """Lanes in whole vectors."""
+    return -(-lanes // WIDTH) * WIDTH
+
+
+@nb.njit(inline="always", **OPTIONS)
+def grown(used, patches, d):
+    """Lanes of a block of so many patches: enough for the product to go OpenBLAS's usual way."""
+    return max(used, whole(min(MOST, -(-PLAIN // (patches * d)))))
+
+
+@nb.njit(inline="always", **OPTIONS)
 def group(bounds, wanting, first):
-    """How many of the queries from ``first`` on fit LANES together: at least one. Returns (last, tokens)."""
+    """How many of the queries from ``first`` on fit LANES together: at least one. Returns (last, lanes)."""
     last, used = first, 0
     while last < wanting.shape[0]:
         size = bounds[wanting[last] + 1] - bounds[wanting[last]]
@@ -93,7 +106,7 @@ def group(bounds, wanting, first):
             break
         used += size
         last += 1
-    return last, used
+    return last, whole(used)
 
 
 @nb.njit(inline="always", **OPTIONS)
@@ -102,7 +115,7 @@ def widest(bounds, queries, d):
     longest = 0
     for query in queries:
         longest = max(longest, bounds[query + 1] - bounds[query])
-    return max(LANES, longest, min(MOST, -(-PLAIN // (16 * d))))
+    return grown(max(LANES, whole(longest)), 16, d)
 
 
 @nb.njit(cache=True, **OPTIONS)
@@ -126,7 +139,7 @@ def score_run(own, starts, kept, filler, filler_bounds, counts, tokens, bounds, 
         first = pairs[i]
         while first < pairs[i + 1]:
             last, used = group(bounds, queries[: pairs[i + 1]], first)
-            width = max(used, min(MOST, -(-PLAIN // (patches * d))))
+            width = grown(used, patches, d)
             lanes = lane_space[: width * d].reshape((width, d))
             stack(tokens, bounds, queries[first:last], lanes)
             sims = sims_space[: patches * width].reshape((patches, width))

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from harness.aggregators import Aggregator
 from harness.injection import BANK, Injection
 from harness.records import Candidates, MultiVectors
-from harness.scoring.compiled import PLAIN, emit, fill, functions, group, stack
+from harness.scoring.compiled import emit, fill, functions, group, grown, stack
 from harness.scoring.kernels import kernel_of
 from harness.scoring.kernels.base import OPTIONS
 from harness.scoring.sweep import Map, Run, invert, serial, state_rows, ways
@@ -111,7 +111,7 @@ def attack_run(own, starts, patches, tokens, bounds, pairs, queries, banks, pick
         while first < pairs[i + 1]:
             last, used = group(bounds, queries[: pairs[i + 1]], first)
             tall = max(n, 16)
-            lanes = np.empty((max(used, min(8192, -(-PLAIN // (tall * d)))), d), np.float32)
+            lanes = np.empty((grown(used, tall, d), d), np.float32)
             stack(tokens, bounds, queries[first:last], lanes)
             sims = np.empty((tall + most, lanes.shape[0]), np.float32)
             np.dot(block[:tall], lanes.T, sims[:tall])

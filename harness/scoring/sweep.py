@@ -83,7 +83,7 @@ def ways(
 
 def state_rows(kernels: Sequence[Kernel], aggregators: Sequence[Aggregator], patches: int) -> np.ndarray:
     """Rows of state a lane of every kernel: never more than the longest stream can fill."""
-    most = -(-patches // 4) * 4 + 1
+    most = -(-patches // 4) * 4 + 4
     return np.array([min(kernel.rows(one), most) for kernel, one in zip(kernels, aggregators, strict=True)])
 
 

@@ -1,6 +1,7 @@
 """The operators that sum exp((s − peak)/τ): softmax, log-sum-exp, log-mean-exp, at any τ an aggregator takes.
 
-The peak of a run of patches is found first, the sums so far are brought to it, then the run is added.
+The peak of a run of patches is found first, the sums so far are brought to it, then the run is added, four patches for
+each time the sums are stored. Powers are of two, similarities divided by τ·log 2.
 State rows: peak, Σ e, for softmax Σ e·s, and one of scratch.
 """
 
@@ -20,8 +21,12 @@ from harness.scoring.kernels.base import (
     UPDATE,
     Kernel,
     compiled,
-    exp_nonpositive,
+    exp2_nonpositive,
+    raise_peak,
+    wide,
 )
+
+LOG2_E = 1.4426950408889634
 
 
 @compiled(START)
@@ -31,37 +36,50 @@ def start(state, _):
 
 
 @nb.njit(inline="always", **OPTIONS)
-def _raise_peak(sims, first, last, state, inverse):
+def _settle_peak(sims, first, last, state, inverse):
     """Bring the sums to the peak of what was seen and what comes; the last row of the state is scratch."""
     scratch = state.shape[0] - 1
     state[scratch, :] = state[0]
-    for p in range(first, last):
-        for w in range(state.shape[1]):
-            state[scratch, w] = max(state[scratch, w], sims[p, w])
+    raise_peak(sims, first, last, state[scratch])
     for row in range(1, scratch):
         for w in range(state.shape[1]):
-            state[row, w] *= exp_nonpositive((state[0, w] - state[scratch, w]) * inverse)
+            state[row, w] *= exp2_nonpositive((state[0, w] - state[scratch, w]) * inverse)
     state[0, :] = state[scratch]
 
 
 @compiled(UPDATE)
 def update_softmax(sims, first, last, state, tau):
-    inverse = np.float32(1.0 / tau)
-    _raise_peak(sims, first, last, state, inverse)
-    for p in range(first, last):
+    wide()
+    inverse, whole = np.float32(LOG2_E / tau), last - (last - first) % 4
+    _settle_peak(sims, first, last, state, inverse)
+    for p in range(first, whole, 4):
         for w in range(state.shape[1]):
-            weight = exp_nonpositive((sims[p, w] - state[0, w]) * inverse)
+            peak, a, b, c, d = state[0, w], sims[p, w], sims[p + 1, w], sims[p + 2, w], sims[p + 3, w]
+            to_a, to_b = exp2_nonpositive((a - peak) * inverse), exp2_nonpositive((b - peak) * inverse)
+            to_c, to_d = exp2_nonpositive((c - peak) * inverse), exp2_nonpositive((d - peak) * inverse)
+            state[1, w] += (to_a + to_b) + (to_c + to_d)
+            state[2, w] += (to_a * a + to_b * b) + (to_c * c + to_d * d)
+    for p in range(whole, last):
+        for w in range(state.shape[1]):
+            weight = exp2_nonpositive((sims[p, w] - state[0, w]) * inverse)
             state[1, w] += weight
             state[2, w] += weight * sims[p, w]
 
 
 @compiled(UPDATE)
 def update_sum(sims, first, last, state, tau):
-    inverse = np.float32(1.0 / tau)
-    _raise_peak(sims, first, last, state, inverse)
-    for p in range(first, last):
+    wide()
+    inverse, whole = np.float32(LOG2_E / tau), last - (last - first) % 4
+    _settle_peak(sims, first, last, state, inverse)
+    for p in range(first, whole, 4):
         for w in range(state.shape[1]):
-            state[1, w] += exp_nonpositive((sims[p, w] - state[0, w]) * inverse)
+            peak = state[0, w]
+            a, b = exp2_nonpositive((sims[p, w] - peak) * inverse), exp2_nonpositive((sims[p + 1, w] - peak) * inverse)
+            c, d = exp2_nonpositive((sims[p + 2, w] - peak) * inverse), exp2_nonpositive((sims[p + 3, w] - peak) * inverse)
+            state[1, w] += (a + b) + (c + d)
+    for p in range(whole, last):
+        for w in range(state.shape[1]):
+            state[1, w] += exp2_nonpositive((sims[p, w] - state[0, w]) * inverse)
 
 
 @compiled(FINISH)
@@ -84,9 +102,9 @@ def finish_logmeanexp(state, patches, scores, tau):
 
 @compiled(SHARE)
 def share(own, own_patches, merged, patches, shares, tau):
-    inverse = np.float32(1.0 / tau)
+    inverse = np.float32(LOG2_E / tau)
     for w in range(shares.shape[0]):
-        kept = own[1, w] * exp_nonpositive((own[0, w] - merged[0, w]) * inverse)
+        kept = own[1, w] * exp2_nonpositive((own[0, w] - merged[0, w]) * inverse)
         shares[w] = min(max(np.float32(1.0) - kept / merged[1, w], np.float32(0.0)), np.float32(1.0))
 
 
@@ -95,17 +113,17 @@ def spread_softmax(sims, state, slopes, tau):
     inverse = np.float32(1.0 / tau)
     for p in range(sims.shape[0]):
         for w in range(sims.shape[1]):
-            weight = exp_nonpositive((sims[p, w] - state[0, w]) * inverse) / state[1, w]
+            weight = exp2_nonpositive((sims[p, w] - state[0, w]) * inverse * np.float32(LOG2_E)) / state[1, w]
             steep = np.float32(1.0) + (sims[p, w] - state[2, w] / state[1, w]) * inverse
             sims[p, w] = slopes[w] * weight * steep
 
 
 @compiled(SPREAD)
 def spread_sum(sims, state, slopes, tau):
-    inverse = np.float32(1.0 / tau)
+    inverse = np.float32(LOG2_E / tau)
     for p in range(sims.shape[0]):
         for w in range(sims.shape[1]):
-            sims[p, w] = slopes[w] * exp_nonpositive((sims[p, w] - state[0, w]) * inverse) / state[1, w]
+            sims[p, w] = slopes[w] * exp2_nonpositive((sims[p, w] - state[0, w]) * inverse) / state[1, w]
 
 
 def _tau(aggregator) -> float:

@@ -3,7 +3,18 @@
 import numpy as np
 
 from harness.aggregators.maxsim import MaxSim
-from harness.scoring.kernels.base import FINISH, KERNELS, LOWEST, SHARE, SPREAD, START, UPDATE, Kernel, compiled
+from harness.scoring.kernels.base import (
+    FINISH,
+    KERNELS,
+    LOWEST,
+    SHARE,
+    SPREAD,
+    START,
+    UPDATE,
+    Kernel,
+    compiled,
+    raise_peak,
+)
 
 TAKEN = np.float32(3.0e38)  # above any similarity
 
@@ -15,9 +26,7 @@ def start(state, _):
 
 @compiled(UPDATE)
 def update(sims, first, last, state, _):
-    for p in range(first, last):
-        for w in range(state.shape[1]):
-            state[0, w] = max(state[0, w], sims[p, w])
+    raise_peak(sims, first, last, state[0])
 
 
 @compiled(FINISH)

@@ -1,9 +1,27 @@
-"""Top-k: a sorted column of the k largest a lane. A new value sinks through it by exchanges, four levels a pass."""
+"""Top-k: a sorted column of the k largest a lane. New values sink through it four at a time, a level of four rows at a
+time: sorted, they meet the level as in a bitonic merge; the larger four stay, the smaller four go on down."""
 
+import numba as nb
 import numpy as np
 
 from harness.aggregators.topk import TopK
-from harness.scoring.kernels.base import FINISH, KERNELS, LOWEST, SHARE, SPREAD, START, UPDATE, Kernel, compiled
+from harness.scoring.kernels.base import (
+    FINISH,
+    KERNELS,
+    LOWEST,
+    OPTIONS,
+    SHARE,
+    SPREAD,
+    START,
+    UPDATE,
+    Kernel,
+    compiled,
+    larger,
+    smaller,
+    wide,
+)
+
+LEVEL = 4  # rows
 
 
 @compiled(START)
@@ -11,20 +29,59 @@ def start(state, _):
     state[:, :] = LOWEST
 
 
+@nb.njit(inline="always", **OPTIONS)
+def _halved(a, b, c, d):
+    """A bitonic sequence of four in descending order."""
+    e, f, g, h = larger(a, c), larger(b, d), smaller(a, c), smaller(b, d)
+    return larger(e, f), smaller(e, f), larger(g, h), smaller(g, h)
+
+
+@nb.njit(inline="always", **OPTIONS)
+def _ordered(a, b, c, d):
+    """Any four in descending order."""
+    return _halved(larger(a, b), smaller(a, b), smaller(c, d), larger(c, d))
+
+
+@nb.njit(inline="always", **OPTIONS)
+def _sink(state, level, w, a, b, c, d):
+    """Four descending values meet a level of one lane; returns the four that go on, descending."""
+    p, q, r, s = state[level, w], state[level + 1, w], state[level + 2, w], state[level + 3, w]
+    kept = _halved(larger(d, p), larger(c, q), larger(b, r), larger(a, s))
+    state[level, w], state[level + 1, w], state[level + 2, w], state[level + 3, w] = kept
+    return _halved(smaller(d, p), smaller(c, q), smaller(b, r), smaller(a, s))
+
+
+@nb.njit(inline="always", **OPTIONS)
+def _go_on(state):
+    """What lies in the last level, on its way down, meets every level but the first."""
+    carried = state.shape[0] - LEVEL
+    for level in range(LEVEL, carried, LEVEL):
+        for w in range(state.shape[1]):
+            a, b, c, d = state[carried, w], state[carried + 1, w], state[carried + 2, w], state[carried + 3, w]
+            left = _sink(state, level, w, a, b, c, d)
+            state[carried, w], state[carried + 1, w], state[carried + 2, w], state[carried + 3, w] = left
+
+
 @compiled(UPDATE)
 def update(sims, first, last, state, _):
-    sinking = state.shape[0] - 1  # the last row carries the values on their way down
-    for p in range(first, last):
-        for w in range(state.shape[1]):
-            state[sinking, w] = sims[p, w]
-        for level in range(0, sinking, 4):
+    wide()
+    carried, whole = state.shape[0] - LEVEL, last - (last - first) % LEVEL
+    for p in range(first, whole, LEVEL):
+        if carried > LEVEL:
             for w in range(state.shape[1]):
-                value = state[sinking, w]
-                for step in range(4):
-                    held = state[level + step, w]
-                    state[level + step, w] = max(held, value)
-                    value = min(held, value)
-                state[sinking, w] = value
+                a, b, c, d = _ordered(sims[p, w], sims[p + 1, w], sims[p + 2, w], sims[p + 3, w])
+                left = _sink(state, 0, w, a, b, c, d)
+                state[carried, w], state[carried + 1, w], state[carried + 2, w], state[carried + 3, w] = left
+            _go_on(state)
+        else:
+            for w in range(state.shape[1]):
+                a, b, c, d = _ordered(sims[p, w], sims[p + 1, w], sims[p + 2, w], sims[p + 3, w])
+                _sink(state, 0, w, a, b, c, d)
+    for p in range(whole, last):
+        for w in range(state.shape[1]):
+            left = _sink(state, 0, w, sims[p, w], LOWEST, LOWEST, LOWEST)
+            state[carried, w], state[carried + 1, w], state[carried + 2, w], state[carried + 3, w] = left
+        _go_on(state)
 
 
 @compiled(FINISH)
@@ -65,7 +122,7 @@ def spread(sims, state, slopes, k):
 
 
 def _rows(topk) -> int:
-    return -(-topk.k // 4) * 4 + 1
+    return -(-topk.k // LEVEL) * LEVEL + LEVEL
 
 
 KERNELS[TopK] = Kernel(start, update, finish, share, spread, rows=_rows, parameter=lambda topk: float(topk.k))
