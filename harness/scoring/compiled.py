@@ -53,11 +53,13 @@ def functions(kernels: list[Kernel]) -> tuple[tuple, tuple, tuple, tuple]:
 @nb.njit(inline="always", **OPTIONS)
 def fill(own, start, kept, filler, block):
     """Own patches, then filler, widened into block (rows, d); rows beyond them are zero."""
-    total = kept + filler.shape[0]
-    for p in range(total):
-        for at in range(block.shape[1]):
-            block[p, at] = widen(own[start + p, at]) if p < kept else widen(filler[p - kept, at])
-    block[total:] = np.float32(0.0)
+    used = 0
+    for halves in (own[start : start + kept].reshape(-1), filler.reshape(-1)):
+        part = block.reshape(-1)[used : used + len(halves)]  # a slice: indices that cannot be negative vectorise
+        for at in range(len(halves)):
+            part[at] = widen(halves[at])
+        used += len(halves)
+    block.reshape(-1)[used:] = np.float32(0.0)
 
 
 @nb.njit(inline="always", **OPTIONS)
@@ -65,11 +67,12 @@ def stack(tokens, bounds, queries, lanes):
     """Tokens of several queries, one after the other, into lanes (W, d); lanes beyond them are zero."""
     used = 0
     for query in queries:
-        for t in range(bounds[query], bounds[query + 1]):
-            lanes[used] = tokens[t]
-            used += 1
-    lanes[used:] = np.float32(0.0)
-    return used
+        part = tokens[bounds[query] : bounds[query + 1]].reshape(-1)
+        place = lanes.reshape(-1)[used : used + len(part)]
+        for at in range(len(part)):
+            place[at] = part[at]
+        used += len(part)
+    lanes.reshape(-1)[used:] = np.float32(0.0)
 
 
 @nb.njit(inline="always", **OPTIONS)

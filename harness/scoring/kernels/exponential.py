@@ -75,7 +75,10 @@ def update_sum(sims, first, last, state, tau):
         for w in range(state.shape[1]):
             peak = state[0, w]
             a, b = exp2_nonpositive((sims[p, w] - peak) * inverse), exp2_nonpositive((sims[p + 1, w] - peak) * inverse)
-            c, d = exp2_nonpositive((sims[p + 2, w] - peak) * inverse), exp2_nonpositive((sims[p + 3, w] - peak) * inverse)
+            c, d = (
+                exp2_nonpositive((sims[p + 2, w] - peak) * inverse),
+                exp2_nonpositive((sims[p + 3, w] - peak) * inverse),
+            )
             state[1, w] += (a + b) + (c + d)
     for p in range(whole, last):
         for w in range(state.shape[1]):
