@@ -69,7 +69,12 @@ def compiled(signature: Any) -> Callable[[Callable], Callable]:
     return nb.njit(signature, cache=True, **OPTIONS)
 
 
-@intrinsic
+def lowered(function: Callable) -> Callable:
+    """A function that writes LLVM's instructions itself; numba gives it the context, callers do not."""
+    return intrinsic(function)
+
+
+@lowered
 def wide(_):
     """Called in a function, lets its loops use vectors of 512 bits, where LLVM would keep to 256 on most servers."""
 
@@ -89,13 +94,13 @@ def _choice(sign: str) -> Callable:
 
         return types.float32(types.float32, types.float32), lower
 
-    return intrinsic(choose)
+    return lowered(choose)
 
 
 larger, smaller = _choice(">"), _choice("<")
 
 
-@intrinsic
+@lowered
 def _as_float(_, bits):
     """The float32 whose bits an int32 holds."""
 
@@ -105,7 +110,7 @@ def _as_float(_, bits):
     return types.float32(types.int32), lower
 
 
-@intrinsic
+@lowered
 def _as_bits(_, number):
     """The bits of a float32, as an int32."""
 
@@ -148,7 +153,7 @@ def raise_peak(sims, first, last, peak):
             peak[w] = larger(sims[p, w], peak[w])
 
 
-@intrinsic
+@lowered
 def widen(_, half):
     """A float16, given by its uint16 bits, as float32: one instruction for a vector of them."""
 
