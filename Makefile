@@ -1,5 +1,5 @@
 # make eval    set up .venv and run the main job      make test    set up and run the tests
-# make lint    ruff and mypy                          make bench   measure speed
+# make lint    ruff and mypy                          make bench   measure speed; bench-check, bench-peers
 # make reports the report on SciFact that the README links    make retrained the study of training under each pool
 PYTHON ?= python3
 ACCELERATOR ?= cpu
@@ -8,7 +8,7 @@ BIN := .venv/bin
 VISION := colpali-engine peft accelerate psutil pillow
 READY := .venv/.ready
 
-.PHONY: setup eval test lint bench reports retrained clean
+.PHONY: setup eval test lint bench bench-check bench-peers reports retrained clean
 
 setup: $(READY)
 
@@ -31,7 +31,21 @@ lint: $(READY)
 	$(BIN)/mypy
 
 bench: $(READY)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks
+
+# Ratios now against those committed; fails where one is beyond 1.25 times what it was
+bench-check: $(READY)
+	$(BIN)/python -m benchmarks scoring growth encoding --rounds 5 --check
+
+# Scorers that need an environment of their own; PyLate asks for a torch with CUDA that its scorer does not need
+PEERS := build/peers
+bench-peers: $(READY)
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet torch==2.13.0 'sentence-transformers>=6,<7' datasets
+	$(PEERS)/bin/python -m pip install --quiet --no-deps pylate==1.6.0
+	$(PEERS)/bin/python -m benchmarks.peers benchmarks/results.json
+	$(BIN)/python -m benchmarks.charts
 
 # Options of the synthetic study can be given: make reports SYNTH='--seeds 2 --epochs 10'
 reports: $(READY)

@@ -1,100 +1,137 @@
-"""The scoring pass against its floor: the bare multiplications it cannot avoid.
+"""The scoring pass against its floor and against what others need for a single cell of it.
 
-Work: 300 queries × 100 candidates × 32 × 256 tokens × 128 dimensions; 3 pools × 4 lengths = 12 cells in one pass.
-Floor: one float32 product a document, its patches by the stacked tokens of its queries, one thread a core.
-Both run in one process, alternating; figures are medians, and only their ratio is a result.
+A cell is one pool at one length. Twelve cells: three pools at four lengths, in one pass. Floor: the float32 operations
+of one cell's products at the machine's peak; ``products``: those products run bare.
 """
 
 from __future__ import annotations
 
-import json
 import statistics
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from benchmarks import timing
+from benchmarks.work import LENGTHS, Work, products
 from harness.aggregators import AGGREGATORS
-from harness.engines.local import Local, cores
+from harness.engines.local import Local
+from harness.injection import Injection
 from harness.lengths import make_arm
 from harness.records import Candidates, MultiVectors
-from harness.scoring.sweep import invert, sweep
+from harness.scoring.injected import attack
+from harness.scoring.sweep import sweep
 
-QUERIES, CANDIDATES, TOKENS, PATCHES, DIM, DOCUMENTS = 300, 100, 32, 256, 128, 5183
-POOLS, LENGTHS = ["maxsim", "topk:4", "softmax:1.0"], [32, 64, 128, 256]
-ROUNDS = 7
-
-
-def unit(items: int, each: int, random: np.random.Generator) -> MultiVectors:
-    """Random unit vectors, the same number an item."""
-    vectors = random.standard_normal((items * each, DIM), np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return MultiVectors([str(at) for at in range(items)], vectors.astype(np.float16), np.arange(items + 1) * each)
+POOLS = ["maxsim", "topk:4", "softmax:1.0"]
+ADDED_POOLS = ["mean", "logsumexp:0.1", "logmeanexp:0.1", "softmax:0.1", "topk:2"]
+COUNTS = [0, 10, 50, 100]
+LOOPED = 30  # queries the plain torch loop is timed on; it would take minutes for all
 
 
-def work() -> tuple[MultiVectors, MultiVectors, Candidates]:
-    random = np.random.default_rng(0)
-    documents, queries = unit(DOCUMENTS, PATCHES, random), unit(QUERIES, TOKENS, random)
-    rows = np.stack([random.choice(DOCUMENTS, CANDIDATES, replace=False) for _ in range(QUERIES)])
-    return documents, queries, Candidates(queries.ids, documents.ids, rows, "random", 1.0)
+def records(work: Work) -> tuple[MultiVectors, MultiVectors, Candidates]:
+    documents = MultiVectors([str(at) for at in range(len(work.offsets) - 1)], work.documents, work.offsets)
+    queries = MultiVectors([str(at) for at in range(len(work.rows))], work.tokens, work.token_offsets)
+    return documents, queries, Candidates(queries.ids, documents.ids, work.rows, "random", 1.0)
 
 
-def floor(documents: MultiVectors, queries: MultiVectors, candidates: Candidates) -> Callable[[], None]:
-    """The products alone, operands already float32 and contiguous."""
-    wide = documents.vectors.astype(np.float32).reshape(DOCUMENTS, PATCHES, DIM)
-    tokens = queries.vectors.astype(np.float32).reshape(QUERIES, TOKENS, DIM)
-    pairs = []
-    for run in invert(candidates, documents):
-        for at, row in enumerate(run.rows):
-            wanting = run.queries[run.pairs[at] : run.pairs[at + 1]]
-            pairs.append((wide[row], np.ascontiguousarray(tokens[wanting].reshape(-1, DIM))))
-    out = np.empty((PATCHES, TOKENS * max(len(stacked) // TOKENS for _, stacked in pairs)), np.float32)
-
-    def part(start: int) -> None:
-        mine = np.empty(out.size, np.float32)
-        for patches, stacked in pairs[start :: cores()]:
-            np.matmul(patches, stacked.T, out=mine[: PATCHES * len(stacked)].reshape(PATCHES, -1))
-
-    def multiply() -> None:
-        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(cores()) as pool:
-            list(pool.map(part, range(cores())))
-
-    return multiply
+def cells(work: Work, pools: list[str], lengths: list[int]) -> Callable[[], object]:
+    """The pass over all cells, with all cores, as ``harness eval`` runs it."""
+    documents, queries, candidates = records(work)
+    made, arm = [AGGREGATORS.make(pool) for pool in pools], make_arm("truncate", lengths, None, "distractor", 0)
+    return lambda: sweep(documents, queries, candidates, arm, lengths, made, Local())
 
 
-def seconds(action: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
+def injected(work: Work, counts: list[int]) -> Callable[[], object]:
+    """The pass of ``harness stress``, over the same candidates."""
+    documents, queries, candidates = records(work)
+    made, injection = [AGGREGATORS.make(pool) for pool in POOLS], Injection("hard", tuple(counts))
+    return lambda: attack(documents, queries, candidates, injection, made, Local())
 
 
-def main() -> None:
-    documents, queries, candidates = work()
+def maxsim_cpu(work: Work) -> dict[str, Callable[[], object]]:
+    """maxsim-cpu's two calls, candidates gathered into one array, or handed over as they lie in memory."""
+    import maxsim_cpu as peer
+
+    def one_by_one() -> None:
+        for at, rows in enumerate(work.rows):
+            peer.maxsim_scores_variable(work.query(at), [work.document(row) for row in rows])
+
+    def gathered() -> None:
+        wide = work.wide[0]
+        block = wide.reshape(len(work.offsets) - 1, -1, wide.shape[1])
+        for at, rows in enumerate(work.rows):
+            peer.maxsim_scores(work.query(at), block[rows])
+
+    if len(set(np.diff(work.offsets).tolist())) > 1:
+        return {"maxsim-cpu, 1 cell": one_by_one}
+    return {"maxsim-cpu, 1 cell": gathered, "maxsim-cpu, 1 cell, listed": one_by_one}
+
+
+def colbert_ai(work: Work) -> Callable[[], object]:
+    """colbert-ai's scores of packed candidates on the CPU, whose maxima are its own C++."""
+    import torch
+    from colbert.modeling.colbert import ColBERT
+
+    ColBERT.try_load_torch_extensions(False)  # compiles them where it has not yet
+    lengths = torch.from_numpy(np.minimum(np.diff(work.offsets), LENGTHS[-1]))
+
+    def score() -> None:
+        for at, rows in enumerate(work.rows):
+            packed = torch.cat([torch.from_numpy(work.document(row)) for row in rows])
+            ColBERT.segmented_maxsim(packed @ torch.from_numpy(work.query(at)).T, lengths[rows])
+
+    return score
+
+
+def torch_loop(work: Work) -> Callable[[], object]:
+    """What one writes in an afternoon: each query's candidates padded, every pool at every length, on some queries."""
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
     pools = [AGGREGATORS.make(pool) for pool in POOLS]
-    arm, multiply = make_arm("truncate", LENGTHS, None, "distractor", 0), floor(documents, queries, candidates)
 
-    def score(chosen, lengths):
-        return lambda: sweep(documents, queries, candidates, arm, lengths, chosen, Local())
+    def score() -> None:
+        for at, rows in enumerate(work.rows[:LOOPED]):
+            documents = [torch.from_numpy(work.document(row)) for row in rows]
+            block = pad_sequence(documents, batch_first=True)
+            real = pad_sequence([torch.ones(len(one)) for one in documents], batch_first=True)
+            for length in LENGTHS:
+                sims = torch.einsum("td,kpd->ktp", torch.from_numpy(work.query(at)), block[:, :length])
+                masked = sims.masked_fill(real[:, None, :length] == 0, -1e30)
+                for pool in pools:
+                    pool(masked).sum(-1)
 
+    return score
+
+
+def main(work: Work, rounds: int, peers: bool) -> dict[str, dict[str, float]]:
+    """Seconds of each case, and how many times the floor that is."""
     cases = {
-        "floor": multiply,
-        "12 cells": score(pools, LENGTHS),
-        "1 cell": score(pools[:1], LENGTHS[-1:]),
-        "4 cells, one pool": score(pools[:1], LENGTHS),
+        "peak": timing.square(),
+        "products": products(work),
+        "harness, 12 cells": cells(work, POOLS, LENGTHS),
+        "harness, 4 cells": cells(work, POOLS[:1], LENGTHS),
+        "harness, 1 cell": cells(work, POOLS[:1], LENGTHS[-1:]),
     }
-    for case in cases.values():
-        case()
-    times: dict[str, list[float]] = {name: [] for name in cases}
-    for _ in range(ROUNDS):
-        for name, case in cases.items():
-            times[name].append(seconds(case))
-    base = statistics.median(times["floor"])
-    result = {name: {"seconds": statistics.median(took), "over_floor": statistics.median(took) / base}
-              for name, took in times.items()}  # fmt: skip
-    for name, row in result.items():
-        print(f"{name:<20} {row['seconds']:7.3f} s   {row['over_floor']:5.2f} × floor")
-    path = Path(__file__).with_name("scoring.json")
-    path.write_text(json.dumps({"cores": cores(), "rounds": ROUNDS, "cases": result}, indent=1) + "\n")
+    if peers:
+        cases |= {**maxsim_cpu(work), "colbert-ai, 1 cell": colbert_ai(work), "torch loop, 12 cells": torch_loop(work)}
+    seconds = timing.alternate(cases, rounds)
+    if peers:
+        seconds["torch loop, 12 cells"] *= len(work.rows) / LOOPED
+    rate = timing.peak(seconds.pop("peak"))
+    floor = work.flops / rate
+    rows = {"floor": {"seconds": floor, "over_floor": 1.0, "gflops": rate / 1e9}}
+    return rows | {name: {"seconds": one, "over_floor": one / floor} for name, one in seconds.items()}
+
+
+def growth(work: Work, rounds: int) -> dict[str, float]:
+    """What one more length, count or operator adds to the twelve cells, as a share; medians over rounds of pairs."""
+    cases = {
+        "length": (cells(work, POOLS, LENGTHS), cells(work, POOLS, [*LENGTHS[:-1], 192, LENGTHS[-1]])),
+        "injected count": (injected(work, COUNTS), injected(work, [*COUNTS[:-1], 75, COUNTS[-1]])),
+    }
+    cases |= {pool: (cells(work, POOLS, LENGTHS), cells(work, [*POOLS, pool], LENGTHS)) for pool in ADDED_POOLS}
+    added = {}
+    for name, (before, after) in cases.items():
+        pairs = [timing.alternate({"before": before, "after": after}, 1) for _ in range(rounds)]
+        added[name] = statistics.median(pair["after"] / pair["before"] for pair in pairs) - 1
+    return added
