@@ -230,5 +230,5 @@ def _attack_piece(
                 out[0, a, k][lanes] = aggregator.finish(state).float()
                 if other is not None:
                     share = aggregator.share(clean, other)
-                    out[1, a, k][lanes] = torch.tensor(float("nan")) if share is None else share.float()
+                    out[1, a, k][lanes] = float("nan") if share is None else share.float()
     return out
