@@ -10,7 +10,7 @@ import io
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,10 @@ ADD = 1 << 16  # patches widened and added at once
 
 @dataclass(frozen=True)
 class Search:
-    """What a candidate source may look at; ``depth`` is how many documents a query it should return at most."""
+    """What a candidate source may look at; ``depth`` is how many documents a query it should return at most.
+
+    device: where FAISS searches if it can; notes: takes what the run must say of the search.
+    """
 
     dataset: Dataset
     vectors: MultiVectors
@@ -41,6 +44,8 @@ class Search:
     index: str
     stages: Stages
     root: Path
+    device: str = "cpu"
+    notes: list[str] = field(default_factory=list)
 
 
 SOURCES: Registry[Callable[[Search], np.ndarray]] = Registry("candidates")
@@ -187,7 +192,7 @@ def faiss(search: Search) -> np.ndarray:
 
     A token that did not find a document counts as its weakest find, as in XTR (Lee et al., 2023).
     """
-    index = _index(search)
+    index = _placed(_index(search), search)
     tokens = np.asarray(search.queries.vectors[:], np.float32)
     bounds, found = search.queries.offsets, []
     asked = min(PER_TOKEN, int(search.vectors.offsets[-1]))
@@ -241,6 +246,23 @@ def _index(search: Search):
     if inverted is not None:
         inverted.nprobe = max(PROBES, inverted.nlist // 128)
     return index
+
+
+def _placed(index, search: Search):
+    """The index on the device of the search, or as it is, with a note, where FAISS has no GPU or none for its kind."""
+    import faiss
+
+    name, _, number = search.device.partition(":")
+    if name != "cuda":
+        return index
+    if not hasattr(faiss, "StandardGpuResources") or faiss.get_num_gpus() <= int(number or 0):
+        search.notes.append("this FAISS has no GPU: candidates are searched on the CPU")
+        return index
+    try:
+        return faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), int(number or 0), index)
+    except RuntimeError:
+        search.notes.append(f"index {index_spec(search)} is not for a GPU, or too large: it is searched on the CPU")
+        return index
 
 
 def _inverted(index):

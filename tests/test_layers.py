@@ -55,9 +55,9 @@ def test_imports_point_upward(path):
     assert not below, f"{here} imports {below}, which lie below it"
 
 
-def test_only_one_file_imports_faiss():
-    users = [path.name for path in FILES if "faiss" in {name.split(".")[0] for name in modules(path)}]
-    assert users == ["candidates.py"]
+@pytest.mark.parametrize("package, user", [("faiss", "candidates.py"), ("triton", "fused.py")])
+def test_only_one_file_imports(package, user):
+    assert [path.name for path in FILES if package in {name.split(".")[0] for name in modules(path)}] == [user]
 
 
 def modules(path: Path) -> set[str]:

@@ -17,6 +17,7 @@ from harness.pipeline.texts import texts
 from harness.progress import Stages
 from harness.records import Arm, Candidates, ScoredDoc
 from harness.runs import Result, RunDirectory, slug
+from harness.scoring import padded
 from harness.scoring.sweep import Map, sweep
 
 
@@ -50,7 +51,8 @@ def evaluate(
         tests = degradation.compare(per_query, list(config.pool))
     run.write_table("texts.parquet", texts(inputs.dataset))
     counts = list(patch_counts(config, inputs, found))
-    done = manifest(config, inputs, stages, engine, candidates=about(config, inputs, found), cells=counts)
+    notes = padded.notes(inputs.accelerator)
+    done = manifest(config, inputs, stages, engine, notes, candidates=about(config, inputs, found), cells=counts)
     return run.finish(summary, per_query, tests, done)
 
 
@@ -67,7 +69,8 @@ def cells(
             made = [AGGREGATORS.make(pool) for pool in missing]
             with stages(f"score {name}", wanted, "documents") as advance:
                 arm = arm_of(config, name)
-                scores = sweep(inputs.documents, inputs.queries, found, arm, config.lengths, made, engine, advance)
+                scores = sweep(inputs.documents, inputs.queries, found, arm, config.lengths, made, engine, advance,
+                               inputs.accelerator)  # fmt: skip
         with stages("rank and measure", len(paths), "cells") as advance:
             for (pool, length), path in paths.items():
                 if pool in missing:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness import candidates, corpora, encoders, metrics, store
 from harness.config import Q, Question, Reranking, Retrieval, resolve
@@ -21,8 +21,11 @@ from harness.records import Candidates, Dataset, Manifest, MultiVectors
 from harness.runs import RunDirectory, slug
 from harness.scoring.sweep import Map
 
-PACKAGES = ("harness", "torch", "transformers", "numpy", "numba", "faiss-cpu", "faiss-gpu-cu12", "ir-measures", "bm25s",
-            "colpali-engine", "peft", "pillow")  # fmt: skip
+if TYPE_CHECKING:
+    import torch
+
+PACKAGES = ("harness", "torch", "triton", "transformers", "numpy", "numba", "faiss-cpu", "faiss-gpu-cu12",
+            "ir-measures", "bm25s", "colpali-engine", "peft", "pillow")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,13 @@ class Inputs:
     encoder: encoders.Encoder
     device: str
     notes: list[str]
+
+    @property
+    def accelerator(self) -> torch.device | None:
+        """Where similarities are computed, if not on the CPU."""
+        import torch
+
+        return None if self.device == "cpu" else torch.device(self.device)
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -69,9 +79,8 @@ def prepare(config: Retrieval, device: str, stages: Stages, trust: bool = False)
 
 
 def find_candidates(config: Reranking, inputs: Inputs, stages: Stages) -> Candidates:
-    search = candidates.Search(
-        inputs.dataset, inputs.documents, inputs.queries, config.depth, config.index, stages, cache_folder()
-    )
+    search = candidates.Search(inputs.dataset, inputs.documents, inputs.queries, config.depth, config.index, stages,
+                               cache_folder(), inputs.device, inputs.notes)  # fmt: skip
     return candidates.find(config.candidates, search)
 
 

@@ -22,6 +22,7 @@ from harness.pipeline.texts import texts
 from harness.progress import Stages
 from harness.records import Arm, Candidates, rank
 from harness.runs import Result, RunDirectory, slug
+from harness.scoring import padded
 from harness.scoring.injected import AttackScores, attack
 from harness.scoring.sweep import Map, sweep
 
@@ -63,6 +64,7 @@ def stress(
     if silent := [pool for pool in config.pool if summary.loc[summary["pool"] == pool, "hijack_rate"].isna().any()]:
         notes.append(f"{', '.join(silent)} cannot tell which part of a selection is injected: no hijack rate")
     write_shown(config, inputs, others, per_query, run, stages)
+    notes += padded.notes(inputs.accelerator)
     done = manifest(config, inputs, stages, engine, notes, candidates=about(config, inputs, found))
     return replace(run.finish(summary, per_query, tests, done), explained=explained)
 
@@ -115,11 +117,13 @@ def score(
     longest = [int(inputs.documents.counts.max())]
     with stages("score relevant", len(np.unique(gold.rows[gold.rows >= 0])), "documents") as advance:
         whole = Arm("truncate", None, None, config.seed)
-        clean = sweep(inputs.documents, inputs.queries, gold, whole, longest, made, engine, advance).values[:, 0]
+        clean = sweep(inputs.documents, inputs.queries, gold, whole, longest, made, engine, advance,
+                      inputs.accelerator).values[:, 0]  # fmt: skip
     for kind in config.inject:
         injection = Injection(kind, config.counts, config.cosine, config.tokens, config.seed)
         with stages(f"inject {kind}", len(np.unique(others.rows[others.rows >= 0])), "documents") as advance:
-            scores = attack(inputs.documents, inputs.queries, others, injection, made, engine, advance)
+            scores = attack(inputs.documents, inputs.queries, others, injection, made, engine, advance,
+                            inputs.accelerator)  # fmt: skip
         with stages("measure"):
             yield from measure(config, inputs, gold, clean, kind, scores, run)
 

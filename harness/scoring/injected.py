@@ -14,13 +14,17 @@ import numba as nb
 import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
+from torch import Tensor
 
 from harness.aggregators import Aggregator
 from harness.injection import BANK, Injection
-from harness.records import Candidates, MultiVectors
+from harness.lengths import Streams
+from harness.lengths import streams as length_streams
+from harness.records import Arm, Candidates, MultiVectors
 from harness.scoring.compiled import emit, fill, functions, group, grown, stack
 from harness.scoring.kernels import kernel_of
 from harness.scoring.kernels.base import OPTIONS
+from harness.scoring.padded import Piece, products, score_pieces
 from harness.scoring.sweep import Map, Run, invert, serial, state_rows, ways
 
 
@@ -48,10 +52,11 @@ class _Attack:
     banks: np.ndarray
     streams: np.ndarray  # uint64 (Q)
 
-    def picks(self, run: Run) -> np.ndarray:
-        """The bank patches each pair of a run receives: int64 (N, largest count)."""
-        documents = np.array([self.injection.stream(self.vectors.ids[row]) for row in run.rows], np.uint64)
-        return self.injection.picks(self.streams[run.queries], np.repeat(documents, np.diff(run.pairs)))
+    def picks(self, queries: np.ndarray, documents: np.ndarray) -> np.ndarray:
+        """The bank patches that pairs of rows (N) receive: int64 (N, largest count)."""
+        rows, place = np.unique(documents, return_inverse=True)
+        streams = np.array([self.injection.stream(self.vectors.ids[row]) for row in rows], np.uint64)
+        return self.injection.picks(self.streams[queries], streams[place])
 
 
 def attack(
@@ -62,16 +67,25 @@ def attack(
     aggregators: Sequence[Aggregator],
     engine: Map = serial,
     advance: Callable[[int], None] = lambda documents: None,
+    device: torch.device | None = None,
 ) -> AttackScores:
-    """Score every candidate, whole, with 0 … K patches injected. Candidates should hold no relevant document."""
+    """Score every candidate, whole, with 0 … K patches injected. Candidates should hold no relevant document.
+
+    device: where to multiply and reduce, padded and in torch; None stands for the compiled pass on the CPU.
+    """
     tokens = np.ascontiguousarray(queries.vectors[:], np.float32)
     banks = _banks(injection, queries, tokens, corpus_norm(vectors))
     streams = np.array([injection.stream(name) for name in queries.ids], np.uint64)
     shared = _Attack(injection, vectors, queries, tokens, banks, streams)
+    chosen = ways(aggregators, _attack_compiled, _attack_torch)
+    if device is not None:
+        whole = length_streams(vectors, Arm("truncate", None, None), [int(vectors.counts.max())])
+        there = torch.from_numpy(tokens).to(device), torch.from_numpy(banks).to(device)
+        chosen = iter([(list(range(len(aggregators))), functools.partial(_attack_padded, *there, whole))])
     shape = (len(aggregators), len(injection.counts), *candidates.rows.shape)
     values, hijacked = (np.full(shape, np.nan, np.float32) for _ in range(2))
     with threadpool_limits(1, user_api="blas"):
-        for at, way in ways(aggregators, _attack_compiled, _attack_torch):
+        for at, way in chosen:
             score = functools.partial(way, shared, [aggregators[one] for one in at])
             for run, (scored, held) in engine(score, invert(candidates, vectors)):
                 for number, one in enumerate(at):
@@ -153,10 +167,11 @@ def _inject(sims, start, banks, bounds, queries, picks):
 def _attack_compiled(shared: _Attack, aggregators: Sequence[Aggregator], run: Run) -> tuple[np.ndarray, np.ndarray]:
     kernels = [kernel for one in aggregators if (kernel := kernel_of(one))]
     counts = np.array(shared.injection.counts, np.int64)
+    picks = shared.picks(run.queries, np.repeat(run.rows, np.diff(run.pairs)))
     out, held = (np.empty((len(kernels), len(counts), len(run.queries)), np.float32) for _ in range(2))
     attack_run(
         run.own.view(np.uint16), run.starts, shared.vectors.counts[run.rows], shared.tokens, shared.queries.offsets,
-        run.pairs, run.queries, shared.banks, shared.picks(run), counts, *functions(kernels),
+        run.pairs, run.queries, shared.banks, picks, counts, *functions(kernels),
         state_rows(kernels, aggregators, int(shared.vectors.counts[run.rows].max() + counts.max())),
         np.array([kernel.parameter(one) for kernel, one in zip(kernels, aggregators, strict=True)]), out, held,
     )  # fmt: skip
@@ -164,9 +179,10 @@ def _attack_compiled(shared: _Attack, aggregators: Sequence[Aggregator], run: Ru
 
 
 def _attack_torch(shared: _Attack, aggregators: Sequence[Aggregator], run: Run) -> tuple[np.ndarray, np.ndarray]:
-    counts, bounds, picks = shared.injection.counts, shared.queries.offsets, shared.picks(run)
+    counts, bounds = shared.injection.counts, shared.queries.offsets
     out, held = (np.zeros((len(aggregators), len(counts), len(run.queries)), np.float32) for _ in range(2))
     documents = np.repeat(run.rows, np.diff(run.pairs))
+    picks = shared.picks(run.queries, documents)
     for pair, (query, row) in enumerate(zip(run.queries, documents, strict=True)):
         lanes = shared.tokens[bounds[query] : bounds[query + 1]]
         own = torch.from_numpy(lanes @ shared.vectors.of(int(row)).astype(np.float32).T)  # (t, p)
@@ -181,3 +197,38 @@ def _attack_torch(shared: _Attack, aggregators: Sequence[Aggregator], run: Run) 
                 out[a, k, pair] = float(aggregator.finish(state).sum())
                 held[a, k, pair] = float("nan") if share is None else float(share.sum())
     return out, held
+
+
+def _attack_padded(
+    tokens: Tensor, banks: Tensor, whole: Streams, shared: _Attack, aggregators: Sequence[Aggregator], run: Run
+) -> tuple[np.ndarray, np.ndarray]:
+    """As the others, on the device of tokens and banks, which shared holds on the host."""
+    score = functools.partial(_attack_piece, tokens, banks, shared, aggregators)
+    out, held = score_pieces(score, whole, shared.queries.offsets, run)
+    return out, held
+
+
+def _attack_piece(
+    tokens: Tensor, banks: Tensor, shared: _Attack, aggregators: Sequence[Aggregator], piece: Piece
+) -> Tensor:
+    """Scores of a piece's lanes and the shares that injected patches hold, float32 (2, A, K, W)."""
+    counts, bounds, sizes = shared.injection.counts, shared.queries.offsets, np.diff(piece.pairs)
+    picks = shared.picks(piece.queries, piece.documents) * sizes[:, None]  # a bank's patches are as long as its query
+    first = piece.rows + (BANK - 1) * np.repeat(bounds[piece.queries], sizes)
+    pairs, begin, steps = (torch.from_numpy(one).to(tokens.device)
+                           for one in (np.repeat(np.arange(len(sizes)), sizes), first, picks))  # fmt: skip
+    out = torch.zeros((2, len(aggregators), len(counts), len(piece.rows)), device=tokens.device)
+    for _, lanes, sims in products(tokens, piece, beside=3 * max(counts)):
+        injected = banks[begin[lanes][..., None] + steps[pairs[lanes]]]  # (B, w, K)
+        for a, aggregator in enumerate(aggregators):
+            clean, other, seen = aggregator.reduce(sims), None, 0
+            for k, count in enumerate(counts):
+                if count > seen:
+                    part = aggregator.reduce(injected[..., seen:count])
+                    other, seen = part if other is None else aggregator.merge(other, part), count
+                state = clean if other is None else aggregator.merge(clean, other)
+                out[0, a, k][lanes] = aggregator.finish(state).float()
+                if other is not None:
+                    share = aggregator.share(clean, other)
+                    out[1, a, k][lanes] = float("nan") if share is None else share.float()
+    return out
