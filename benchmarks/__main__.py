@@ -1,6 +1,6 @@
 """``make bench``: measure, print, and write results.json and the chart beside this file; ``make bench-check`` compares.
 
-python -m benchmarks [scoring growth encoding startup] [--rounds N] [--check]
+python -m benchmarks [scoring growth encoding startup gpu] [--rounds N] [--check]
 """
 
 from __future__ import annotations
@@ -10,39 +10,70 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks import charts, encoding, scoring, startup, timing, work
+import torch
+
+from benchmarks import charts, encoding, gpu, scoring, startup, timing, work
 from benchmarks.checking import check
 
 RESULTS = Path(__file__).with_name("results.json")
-PARTS = ("scoring", "growth", "encoding", "startup")
 
 
-def measure(parts: list[str], rounds: int, peers: bool) -> dict[str, Any]:
-    made: dict[str, Any] = {"machine": timing.machine(), "rounds": rounds}
-    if "scoring" in parts:
-        made["scoring"] = {}
-        for one in (work.uniform(), work.ragged()):
-            made["scoring"][one.name] = rows = scoring.main(one, rounds, peers)
-            print(f"\nscoring, {one.name} ({rows['floor']['gflops']:.0f} GFLOP/s)")
-            for name, row in rows.items():
-                print(f"  {name:<28} {row['seconds']:8.3f} s {row['over_floor']:8.2f} × floor", flush=True)
-    if "growth" in parts:
-        made["growth"] = scoring.growth(work.uniform(), rounds)
-        print("\nwhat one more adds to the twelve cells")
-        for name, share in made["growth"].items():
-            print(f"  {name:<28} {share:+8.1%}", flush=True)
-    if "encoding" in parts:
-        made["encoding"] = encoding.main(rounds)
-        print("\nencoding")
-        for name, row in made["encoding"].items():
-            print(f"  {name:<28} {row['tokens_per_second']:8,.0f} tokens/s {row['times_sentence_transformers']:6.2f} ×"
-                  f" sentence-transformers {row['share_of_peak']:6.0%} of the float32 peak", flush=True)  # fmt: skip
-    if "startup" in parts:
-        made["startup"] = startup.main(rounds)
-        print("\nstart-up")
-        for name, seconds in made["startup"].items():
-            print(f"  {name:<28} {seconds:8.2f} s", flush=True)
+def measure_scoring(rounds: int, peers: bool) -> dict[str, Any]:
+    made = {}
+    for one in (work.uniform(), work.ragged()):
+        made[one.name] = rows = scoring.main(one, rounds, peers)
+        print(f"\nscoring, {one.name} ({rows['floor']['gflops']:.0f} GFLOP/s)")
+        show(rows)
     return made
+
+
+def measure_growth(rounds: int, _: bool) -> dict[str, float]:
+    print("\nwhat one more adds to the twelve cells")
+    made = scoring.growth(work.uniform(), rounds)
+    for name, share in made.items():
+        print(f"  {name:<28} {share:+8.1%}", flush=True)
+    return made
+
+
+def measure_encoding(rounds: int, _: bool) -> dict[str, Any]:
+    print("\nencoding")
+    made = encoding.main(rounds)
+    for name, row in made.items():
+        print(f"  {name:<28} {row['tokens_per_second']:8,.0f} tokens/s {row['times_sentence_transformers']:6.2f} ×"
+              f" sentence-transformers {row['share_of_peak']:6.0%} of the float32 peak", flush=True)  # fmt: skip
+    return made
+
+
+def measure_startup(rounds: int, _: bool) -> dict[str, float]:
+    print("\nstart-up")
+    made = startup.main(rounds)
+    for name, seconds in made.items():
+        print(f"  {name:<28} {seconds:8.2f} s", flush=True)
+    return made
+
+
+def measure_gpu(rounds: int, _: bool) -> dict[str, Any]:
+    if not torch.cuda.is_available():
+        print("\nno GPU here: its part is left out")
+        return {}
+    print(f"\nscoring on {torch.cuda.get_device_name()}")
+    made = gpu.main(work.uniform(), rounds)
+    show(made)
+    return {"device": torch.cuda.get_device_name(), "cases": made}
+
+
+def show(rows: dict[str, dict[str, float]]) -> None:
+    for name, row in rows.items():
+        print(f"  {name:<28} {row['seconds']:8.3f} s {row['over_floor']:8.2f} × floor", flush=True)
+
+
+PARTS = {
+    "scoring": measure_scoring,
+    "growth": measure_growth,
+    "encoding": measure_encoding,
+    "startup": measure_startup,
+    "gpu": measure_gpu,
+}
 
 
 def main() -> None:
@@ -53,7 +84,9 @@ def main() -> None:
     given = parser.parse_args()
     if unknown := set(given.parts) - set(PARTS):
         parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    made = measure(given.parts or list(PARTS), given.rounds, peers=not given.check)
+    made: dict[str, Any] = {"machine": timing.machine(), "rounds": given.rounds}
+    for part in given.parts or list(PARTS):
+        made[part] = PARTS[part](given.rounds, not given.check)
     held = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if given.check:
         raise SystemExit(check(made, held))
