@@ -24,6 +24,7 @@ ROOMS = [
         "candidates",
     ),
     *("aggregators", "scoring", "concentration", "metrics", "stats", "degradation", "worlds", "training", "engines"),
+    "audit",
     *("runs", "comparison", "reports", "config", "pipeline", "cli"),
 ]
 FILES = sorted((ROOT / "harness").rglob("*.py"))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from harness.cli import measuring, reading, training
+from harness.cli import auditing, measuring, reading, training
 from harness.cli.app import app
 from harness.errors import HarnessError
 
-__all__ = ["app", "main", "measuring", "reading", "training"]
+__all__ = ["app", "auditing", "main", "measuring", "reading", "training"]
 
 
 def main() -> None:

@@ -94,10 +94,12 @@ def report(
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(help="datasets, pools, fills, checkpoints or runs; all if left out")] = "all",
+    what: Annotated[
+        str, typer.Argument(help="datasets, pools, fills, checkpoints, scorers or runs; all if left out")
+    ] = "all",
     output: Annotated[Path, option("Folder of runs. [runs]")] = Path("runs"),
 ) -> None:
-    """Datasets, pools, fills, checkpoints and runs that can be named."""
+    """Datasets, pools, fills, checkpoints, scorers and runs that can be named."""
     from rich.console import Console
 
     from harness.reports import listing

@@ -51,6 +51,14 @@ def checkpoints(_: Path) -> Rows:
     yield "ORG/MODEL", "a checkpoint of the hub"
 
 
+def scorers(_: Path) -> Rows:
+    from harness.audit import SCORERS
+
+    for name in SCORERS:
+        yield name, _claim(SCORERS[name])
+    yield "MODULE:FUNCTION", "a function of yours (see `harness audit --help`)"
+
+
 def runs(output: Path) -> Rows:
     from harness import runs
 
@@ -63,6 +71,7 @@ LISTS: dict[str, tuple[Callable[[Path], Rows], tuple[str, ...]]] = {
     "pools": (pools, ("pool", "what it does")),
     "fills": (fills, ("fill", "what it is")),
     "checkpoints": (checkpoints, ("checkpoint", "what it is")),
+    "scorers": (scorers, ("scorer", "what `harness audit` calls")),
     "runs": (runs, ("run", "state")),
 }
 
