@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import DataError, OptionError, first_line
-from harness.files import digest, write_atomically
+from harness.files import damaged, digest, sealed
 from harness.progress import Stages
 from harness.records import Candidates, Dataset, MultiVectors
 from harness.registry import Registry
@@ -28,6 +27,7 @@ SMALL_BELOW = 4 << 30  # bytes of one-byte codes; larger corpora take product qu
 PER_TOKEN = 256  # patches asked for, a query token
 PROBES = 8  # inverted lists visited, a query token, at least; SciFact: recall 0.950 with 8, 0.944 with 32
 ADD = 1 << 16  # patches widened and added at once
+WRITE = 1 << 22  # bytes of an index written at once
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,15 @@ def find(source: str, search: Search) -> Candidates:
     path = search.root / "candidates" / f"{digest(FORMAT, source, spec, search.depth, PER_TOKEN, PROBES, *names)}.npy"
     if source == "exact":
         rows = SOURCES[source](search)
-    elif all(names) and (kept := _load(path)) is not None:
+    elif all(names) and (kept := _load(path, search.stages)) is not None:
         rows = kept
     else:
         rows = SOURCES[source](search)
         if all(names):
             content = io.BytesIO()
             np.save(content, rows, allow_pickle=False)
-            write_atomically(path, content.getvalue())
+            with sealed(path) as write:
+                write(content.getvalue())
     rows = _without_own(rows, search)
     if source != "exact":
         rows = rows[:, : search.depth]
@@ -73,12 +74,15 @@ def find(source: str, search: Search) -> Candidates:
     return Candidates(ids, search.vectors.ids, rows, name, recall, ranked=source != "exact")
 
 
-def _load(path: Path) -> np.ndarray | None:
+def _load(path: Path, stages: Stages) -> np.ndarray | None:
     """Cached candidates, or None if they are not there or damaged."""
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    if not path.exists():
         return None
+    with contextlib.suppress(OSError, ValueError, EOFError):
+        if not damaged(path):
+            return np.load(path, allow_pickle=False)
+    stages.tell(f"{path} is damaged; the candidates are searched again")
+    return None
 
 
 def _without_own(rows: np.ndarray, search: Search) -> np.ndarray:
@@ -209,37 +213,48 @@ def faiss(search: Search) -> np.ndarray:
 
 
 def _index(search: Search):
-    """The FAISS index of all patches, from the cache or trained and filled batch by batch."""
+    """The FAISS index of all patches, from the cache or trained and filled batch by batch; sealed against damage."""
     import faiss
 
     spec, vectors = index_spec(search), search.vectors
-    folder = search.root / "indexes"
-    path = folder / f"{digest(FORMAT, spec, vectors.fingerprint)}.faiss"
-    index = None
-    if vectors.fingerprint and path.exists():
-        with contextlib.suppress(RuntimeError):  # a damaged file: the index is built again
-            index = faiss.read_index(str(path))
+    path = search.root / "indexes" / f"{digest(FORMAT, spec, vectors.fingerprint)}.faiss"
+    index = _opened(path, search.stages) if vectors.fingerprint and path.exists() else None
     if index is None:
-        try:
-            index = faiss.index_factory(vectors.dim, spec, faiss.METRIC_INNER_PRODUCT)
-        except RuntimeError:
-            raise OptionError(f"index {spec!r} is no FAISS factory string for {vectors.dim} dimensions") from None
-        _train(index, spec, vectors, search.stages)
-        total = vectors.vectors.shape[0]
-        with search.stages("candidates: index", total, "patches") as advance:
-            for _, block in stream(vectors):
-                for start in range(0, len(block), ADD):
-                    part = np.asarray(block[start : start + ADD], np.float32)
-                    index.add(part)
-                    advance(len(part))
+        index = _built(spec, vectors, search.stages)
         if vectors.fingerprint:
-            folder.mkdir(parents=True, exist_ok=True)
-            unfinished = path.with_suffix(f".{os.getpid()}.part")
-            faiss.write_index(index, str(unfinished))
-            unfinished.replace(path)
+            with sealed(path) as write:
+                faiss.write_index(index, faiss.PyCallbackIOWriter(write, WRITE))  # type: ignore[attr-defined]
     inverted = _inverted(index)
     if inverted is not None:
         inverted.nprobe = max(PROBES, inverted.nlist // 128)
+    return index
+
+
+def _opened(path: Path, stages: Stages):
+    """A cached index, or None if it is damaged."""
+    import faiss
+
+    with contextlib.suppress(RuntimeError):  # which FAISS raises on a file that is cut off
+        if not damaged(path):
+            return faiss.read_index(str(path))
+    stages.tell(f"{path} is damaged; the index is built again")
+    return None
+
+
+def _built(spec: str, vectors: MultiVectors, stages: Stages):
+    import faiss
+
+    try:
+        index = faiss.index_factory(vectors.dim, spec, faiss.METRIC_INNER_PRODUCT)
+    except RuntimeError:
+        raise OptionError(f"index {spec!r} is no FAISS factory string for {vectors.dim} dimensions") from None
+    _train(index, spec, vectors, stages)
+    with stages("candidates: index", vectors.vectors.shape[0], "patches") as advance:
+        for _, block in stream(vectors):
+            for start in range(0, len(block), ADD):
+                part = np.asarray(block[start : start + ADD], np.float32)
+                index.add(part)
+                advance(len(part))
     return index
 
 
