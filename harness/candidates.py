@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import DataError, OptionError, first_line
-from harness.files import damaged, digest, sealed
+from harness.files import damaged, digest, lock, sealed
 from harness.progress import Stages
 from harness.records import Candidates, Dataset, MultiVectors
 from harness.registry import Registry
@@ -52,17 +52,8 @@ def find(source: str, search: Search) -> Candidates:
     names = [search.dataset.fingerprint] if of_text else [search.vectors.fingerprint, search.queries.fingerprint]
     spec = index_spec(search) if source == "faiss" else ""
     path = search.root / "candidates" / f"{digest(FORMAT, source, spec, search.depth, PER_TOKEN, PROBES, *names)}.npy"
-    if source == "exact":
-        rows = SOURCES[source](search)
-    elif all(names) and (kept := _load(path, search.stages)) is not None:
-        rows = kept
-    else:
-        rows = SOURCES[source](search)
-        if all(names):
-            content = io.BytesIO()
-            np.save(content, rows, allow_pickle=False)
-            with sealed(path) as write:
-                write(content.getvalue())
+    cached = source != "exact" and all(names)
+    rows = _cached(path, source, search) if cached else SOURCES[source](search)
     rows = _without_own(rows, search)
     if source != "exact":
         rows = rows[:, : search.depth]
@@ -74,14 +65,29 @@ def find(source: str, search: Search) -> Candidates:
     return Candidates(ids, search.vectors.ids, rows, name, recall, ranked=source != "exact")
 
 
+def _cached(path: Path, source: str, search: Search) -> np.ndarray:
+    """Candidates from the cache; those that are not there are searched, by one process, and cached."""
+    if (kept := _load(path, search.stages)) is not None:
+        return kept
+    with lock(path, "searching these candidates"):
+        if (kept := _load(path, search.stages)) is not None:
+            return kept
+        rows, content = SOURCES[source](search), io.BytesIO()
+        np.save(content, rows, allow_pickle=False)
+        with sealed(path) as write:
+            write(content.getvalue())
+    return rows
+
+
 def _load(path: Path, stages: Stages) -> np.ndarray | None:
-    """Cached candidates, or None if they are not there or damaged."""
+    """Cached candidates, or None if they are not there or damaged; the damaged are removed."""
     if not path.exists():
         return None
     with contextlib.suppress(OSError, ValueError, EOFError):
         if not damaged(path):
             return np.load(path, allow_pickle=False)
     stages.tell(f"{path} is damaged; the candidates are searched again")
+    path.unlink(missing_ok=True)
     return None
 
 
@@ -218,12 +224,14 @@ def _index(search: Search):
 
     spec, vectors = index_spec(search), search.vectors
     path = search.root / "indexes" / f"{digest(FORMAT, spec, vectors.fingerprint)}.faiss"
-    index = _opened(path, search.stages) if vectors.fingerprint and path.exists() else None
-    if index is None:
+    if not vectors.fingerprint:
         index = _built(spec, vectors, search.stages)
-        if vectors.fingerprint:
-            with sealed(path) as write:
-                faiss.write_index(index, faiss.PyCallbackIOWriter(write, WRITE))  # type: ignore[attr-defined]
+    elif (index := _opened(path, search.stages)) is None:
+        with lock(path, "building this index"):
+            if (index := _opened(path, search.stages)) is None:
+                index = _built(spec, vectors, search.stages)
+                with sealed(path) as write:
+                    faiss.write_index(index, faiss.PyCallbackIOWriter(write, WRITE))  # type: ignore[attr-defined]
     inverted = _inverted(index)
     if inverted is not None:
         inverted.nprobe = max(PROBES, inverted.nlist // 128)
@@ -231,13 +239,16 @@ def _index(search: Search):
 
 
 def _opened(path: Path, stages: Stages):
-    """A cached index, or None if it is damaged."""
+    """A cached index, or None if it is not there or damaged; a damaged one is removed."""
     import faiss
 
+    if not path.exists():
+        return None
     with contextlib.suppress(RuntimeError):  # which FAISS raises on a file that is cut off
         if not damaged(path):
             return faiss.read_index(str(path))
     stages.tell(f"{path} is damaged; the index is built again")
+    path.unlink(missing_ok=True)
     return None
 
 

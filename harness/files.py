@@ -6,14 +6,20 @@ import hashlib
 import io
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import xxhash
 
 from harness.errors import DataError, OptionError, first_line
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 FORMATS = ("PNG", "JPEG", "WEBP")  # of page images; a decoder that is not needed is not opened
 
@@ -60,6 +66,46 @@ def xxh3(path: Path, head: bytes = b"", tail: int = 0) -> str:
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None
     return made.hexdigest()
+
+
+@contextmanager
+def lock(path: Path, doing: str) -> Iterator[None]:
+    """One process at a time makes what is at a path; who comes later says so, waits, and should then look again.
+
+    The kernel lets go of the lock when its holder dies. Where there are no such locks (Windows, some network file
+    systems) nobody waits: work may be done twice, and as every write is atomic no harm comes of it.
+    """
+    place = path.with_name(f".{path.name}.lock")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    file = _locked(place, doing)
+    try:
+        yield
+    finally:
+        if file:
+            place.unlink(missing_ok=True)  # while it is held: who waits for it finds that it went, and opens another
+            file.close()
+
+
+def _locked(place: Path, doing: str) -> BinaryIO | None:
+    """The lock's file, locked; None where there are no locks."""
+    if fcntl is None:
+        return None
+    while True:
+        file = place.open("ab")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if doing:
+                print(f"  waiting for another process that is {doing}", file=sys.stderr)
+            doing = ""  # told once
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError:
+            file.close()
+            return None
+        with suppress(FileNotFoundError):
+            if place.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                return file
+        file.close()
 
 
 @contextmanager

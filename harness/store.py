@@ -21,7 +21,7 @@ import xxhash
 from safetensors.numpy import save
 
 from harness.errors import DataError, examples, first_line
-from harness.files import cache_folder, checksum, digest, write_atomically, xxh3
+from harness.files import cache_folder, checksum, digest, lock, write_atomically, xxh3
 from harness.progress import Stages
 from harness.records import Document, MultiVectors, Query, content
 
@@ -132,13 +132,15 @@ def fetch(
     """Vectors of the items under an encoder: from the cache, or encoded shard by shard and cached.
 
     role: ``document`` or ``query``. An encoder with a ``backbone`` projects the backbone's vectors, which are cached
-    too. A damaged file is told and made again, and it alone. Raises DataError naming items without a vector or with
-    one that is not finite.
+    too. Of several processes one encodes; a damaged file is told and made again, and it alone. Raises DataError naming
+    items without a vector or with one that is not finite.
     """
     key = digest(FORMAT, SHARD, encoder.fingerprint, encoder.recipe(role), [content(item) for item in items])
     folder, many = (root or cache_folder()) / "vectors" / key, {"query": "queries"}.get(role, f"{role}s")
     if not _whole(folder, many, stages):
-        _make(folder, encoder, items, role, many, stages, root)
+        with lock(folder, f"encoding these {many}"):
+            if not _whole(folder, many, stages):
+                _make(folder, encoder, items, role, many, stages, root)
     return read(folder)
 
 
@@ -147,6 +149,8 @@ def _make(
     root: Path | None,
 ) -> None:  # fmt: skip
     """Encode the shards that are not there or damaged; then the ids and the manifest, which name them all."""
+    for unfinished in folder.glob(".*.part"):
+        unfinished.unlink(missing_ok=True)  # of a process that was killed
     about, verb = _manifest(folder), "encode"
     if about is None and (folder / "manifest.json").exists():
         stages.tell(f"{folder / 'manifest.json'} is damaged; it is made again from the shards")
