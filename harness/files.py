@@ -119,6 +119,9 @@ def _written(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())  # a crash must not leave an empty file under the final name
         part.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk does not say what it had no room for
+        raise
     finally:
         part.unlink(missing_ok=True)
 
@@ -150,6 +153,13 @@ def damaged(path: Path) -> bool:
         file.seek(max(0, path.stat().st_size - size))
         end = file.read()
     return end.startswith(SEAL) and end[len(SEAL) :] != xxh3(path, tail=size).encode()
+
+
+def unsealed(path: Path) -> bytes | None:
+    """What a sealed file holds; None if it is damaged."""
+    content = path.read_bytes()
+    held, end = content[: -len(SEAL) - 16], content[-len(SEAL) - 16 :]
+    return held if end == SEAL + xxhash.xxh3_64_hexdigest(held).encode() else None
 
 
 def check_output(output: Path) -> None:
