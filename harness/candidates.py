@@ -8,15 +8,15 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from harness.errors import DataError, OptionError, first_line
-from harness.files import digest, write_atomically
+from harness import indexes
+from harness.errors import DataError
+from harness.files import damaged, digest, lock, sealed
 from harness.progress import Stages
 from harness.records import Candidates, Dataset, MultiVectors
 from harness.registry import Registry
@@ -26,8 +26,6 @@ FORMAT = 1  # raise it when a source or the building of an index changes: cached
 EXACT_BELOW = 200_000  # patches; a flat index answers in seconds up to here
 SMALL_BELOW = 4 << 30  # bytes of one-byte codes; larger corpora take product quantisation
 PER_TOKEN = 256  # patches asked for, a query token
-PROBES = 8  # inverted lists visited, a query token, at least; SciFact: recall 0.950 with 8, 0.944 with 32
-ADD = 1 << 16  # patches widened and added at once
 
 
 @dataclass(frozen=True)
@@ -56,17 +54,13 @@ def find(source: str, search: Search) -> Candidates:
     of_text = source == "bm25"
     names = [search.dataset.fingerprint] if of_text else [search.vectors.fingerprint, search.queries.fingerprint]
     spec = index_spec(search) if source == "faiss" else ""
-    path = search.root / "candidates" / f"{digest(FORMAT, source, spec, search.depth, PER_TOKEN, PROBES, *names)}.npy"
-    if source == "exact":
-        rows = SOURCES[source](search)
-    elif all(names) and (kept := _load(path)) is not None:
-        rows = kept
-    else:
-        rows = SOURCES[source](search)
-        if all(names):
-            content = io.BytesIO()
-            np.save(content, rows, allow_pickle=False)
-            write_atomically(path, content.getvalue())
+    path = (
+        search.root
+        / "candidates"
+        / f"{digest(FORMAT, source, spec, search.depth, PER_TOKEN, indexes.PROBES, *names)}.npy"
+    )
+    cached = source != "exact" and all(names)
+    rows = _cached(path, source, search) if cached else SOURCES[source](search)
     rows = _without_own(rows, search)
     if source != "exact":
         rows = rows[:, : search.depth]
@@ -78,12 +72,30 @@ def find(source: str, search: Search) -> Candidates:
     return Candidates(ids, search.vectors.ids, rows, name, recall, ranked=source != "exact")
 
 
-def _load(path: Path) -> np.ndarray | None:
-    """Cached candidates, or None if they are not there or damaged."""
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+def _cached(path: Path, source: str, search: Search) -> np.ndarray:
+    """Candidates from the cache; those that are not there are searched, by one process, and cached."""
+    if (kept := _load(path, search.stages)) is not None:
+        return kept
+    with lock(path, "searching these candidates"):
+        if (kept := _load(path, search.stages)) is not None:
+            return kept
+        rows, content = SOURCES[source](search), io.BytesIO()
+        np.save(content, rows, allow_pickle=False)
+        with sealed(path) as write:
+            write(content.getvalue())
+    return rows
+
+
+def _load(path: Path, stages: Stages) -> np.ndarray | None:
+    """Cached candidates, or None if they are not there or damaged; the damaged are removed."""
+    if not path.exists():
         return None
+    with contextlib.suppress(OSError, ValueError, EOFError):
+        if not damaged(path):
+            return np.load(path, allow_pickle=False)
+    stages.tell(f"{path} is damaged; the candidates are searched again")
+    path.unlink(missing_ok=True)
+    return None
 
 
 def _without_own(rows: np.ndarray, search: Search) -> np.ndarray:
@@ -192,7 +204,9 @@ def faiss(search: Search) -> np.ndarray:
 
     A token that did not find a document counts as its weakest find, as in XTR (Lee et al., 2023).
     """
-    index = _placed(_index(search), search)
+    spec = index_spec(search)
+    index, note = indexes.placed(indexes.fetch(spec, search.vectors, search.stages, search.root), spec, search.device)
+    search.notes.extend(note)
     tokens = np.asarray(search.queries.vectors[:], np.float32)
     bounds, found = search.queries.offsets, []
     asked = min(PER_TOKEN, int(search.vectors.offsets[-1]))
@@ -211,83 +225,3 @@ def faiss(search: Search) -> np.ndarray:
             found.append(ranked[np.argsort(-total[ranked], kind="stable")])
             advance(1)
     return _fill(found, search.depth + 1)
-
-
-def _index(search: Search):
-    """The FAISS index of all patches, from the cache or trained and filled batch by batch."""
-    import faiss
-
-    spec, vectors = index_spec(search), search.vectors
-    folder = search.root / "indexes"
-    path = folder / f"{digest(FORMAT, spec, vectors.fingerprint)}.faiss"
-    index = None
-    if vectors.fingerprint and path.exists():
-        with contextlib.suppress(RuntimeError):  # a damaged file: the index is built again
-            index = faiss.read_index(str(path))
-    if index is None:
-        try:
-            index = faiss.index_factory(vectors.dim, spec, faiss.METRIC_INNER_PRODUCT)
-        except RuntimeError:
-            raise OptionError(f"index {spec!r} is no FAISS factory string for {vectors.dim} dimensions") from None
-        _train(index, spec, vectors, search.stages)
-        total = vectors.vectors.shape[0]
-        with search.stages("candidates: index", total, "patches") as advance:
-            for _, block in stream(vectors):
-                for start in range(0, len(block), ADD):
-                    part = np.asarray(block[start : start + ADD], np.float32)
-                    index.add(part)
-                    advance(len(part))
-        if vectors.fingerprint:
-            folder.mkdir(parents=True, exist_ok=True)
-            unfinished = path.with_suffix(f".{os.getpid()}.part")
-            faiss.write_index(index, str(unfinished))
-            unfinished.replace(path)
-    inverted = _inverted(index)
-    if inverted is not None:
-        inverted.nprobe = max(PROBES, inverted.nlist // 128)
-    return index
-
-
-def _placed(index, search: Search):
-    """The index on the device of the search, or as it is, with a note, where FAISS has no GPU or none for its kind."""
-    import faiss
-
-    name, _, number = search.device.partition(":")
-    if name != "cuda":
-        return index
-    if not hasattr(faiss, "StandardGpuResources") or faiss.get_num_gpus() <= int(number or 0):
-        search.notes.append("this FAISS has no GPU: candidates are searched on the CPU")
-        return index
-    try:
-        return faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), int(number or 0), index)
-    except RuntimeError:
-        search.notes.append(f"index {index_spec(search)} is not for a GPU, or too large: it is searched on the CPU")
-        return index
-
-
-def _inverted(index):
-    """The inverted lists inside an index, behind whatever transforms it, or None."""
-    import faiss
-
-    try:
-        return faiss.extract_index_ivf(index)
-    except RuntimeError:
-        return None
-
-
-def _train(index, spec: str, vectors: MultiVectors, stages: Stages) -> None:
-    """Train on an even sample of patches; 64 a list is enough for k-means."""
-    if index.is_trained:
-        return
-    with stages("candidates: train"):
-        inverted = _inverted(index)
-        wanted = 64 * (inverted.nlist if inverted is not None else 1024)
-        total = vectors.vectors.shape[0]
-        picks = np.unique(np.linspace(0, total - 1, min(wanted, total)).astype(np.int64))
-        try:
-            index.train(np.asarray(vectors.vectors[picks], np.float32))
-        except RuntimeError as error:
-            reason = first_line(error).rpartition("Error: ")[2]
-            raise OptionError(
-                f"index {spec!r} cannot be trained on {total:,} patches ({reason}); give another"
-            ) from None

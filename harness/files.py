@@ -6,12 +6,24 @@ import hashlib
 import io
 import json
 import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+import xxhash
 
 from harness.errors import DataError, OptionError, first_line
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 FORMATS = ("PNG", "JPEG", "WEBP")  # of page images; a decoder that is not needed is not opened
+
+SEAL = b"xxh3"  # then sixteen hex digits: the end of a sealed file
 
 
 def cache_folder() -> Path:
@@ -38,18 +50,116 @@ def checksum(path: Path, kind: str = "sha256") -> str:
         raise DataError(f"{path} is missing") from None
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write to a temporary name beside the file, then rename: a reader sees all of it or nothing."""
+def xxh3(path: Path, head: bytes = b"", tail: int = 0) -> str:
+    """The 64-bit xxh3 of a file but its last bytes, sixteen hex digits, with ``head`` in the place of its first ones.
+
+    Against damage, not against forgery. Raises DataError if the file is missing.
+    """
+    made, block = xxhash.xxh3_64(head), memoryview(bytearray(1 << 18))
+    try:
+        with path.open("rb", buffering=0) as file:
+            left = os.fstat(file.fileno()).st_size - len(head) - tail
+            file.seek(len(head))
+            while left > 0 and (size := file.readinto(block[:left])):
+                made.update(block[:size])
+                left -= size
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing") from None
+    return made.hexdigest()
+
+
+@contextmanager
+def lock(path: Path, doing: str) -> Iterator[None]:
+    """One process at a time makes what is at a path; who comes later says so, waits, and should then look again.
+
+    The kernel lets go of the lock when its holder dies. Where there are no such locks (Windows, some network file
+    systems) nobody waits: work may be done twice, and as every write is atomic no harm comes of it.
+    """
+    place = path.with_name(f".{path.name}.lock")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    file = _locked(place, doing)
+    try:
+        yield
+    finally:
+        if file:
+            place.unlink(missing_ok=True)  # while it is held: who waits for it finds that it went, and opens another
+            file.close()
+
+
+def _locked(place: Path, doing: str) -> BinaryIO | None:
+    """The lock's file, locked; None where there are no locks."""
+    if fcntl is None:
+        return None
+    while True:
+        file = place.open("ab")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if doing:
+                print(f"  waiting for another process that is {doing}", file=sys.stderr)
+            doing = ""  # told once
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError:
+            file.close()
+            return None
+        with suppress(FileNotFoundError):
+            if place.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                return file
+        file.close()
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[BinaryIO]:
+    """A file under a temporary name beside the path, renamed when all is written: a reader sees all or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())  # a crash must not leave an empty file under the final name
         part.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk does not say what it had no room for
+        raise
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write to a temporary name beside the file, then rename: a reader sees all of it or nothing."""
+    with _written(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def sealed(path: Path) -> Iterator[Callable[[bytes], int]]:
+    """Write atomically, piece by piece, and end with the xxh3 of it all; readers that know their end skip it."""
+    made = xxhash.xxh3_64()
+    with _written(path) as file:
+
+        def write(piece: bytes) -> int:
+            made.update(piece)
+            return file.write(piece)
+
+        yield write
+        file.write(SEAL + made.hexdigest().encode())
+
+
+def damaged(path: Path) -> bool:
+    """Whether a file ends in another xxh3 than it has; of one that ends in none, nothing is known."""
+    with path.open("rb") as file:
+        size = len(SEAL) + 16
+        file.seek(max(0, path.stat().st_size - size))
+        end = file.read()
+    return end.startswith(SEAL) and end[len(SEAL) :] != xxh3(path, tail=size).encode()
+
+
+def unsealed(path: Path) -> bytes | None:
+    """What a sealed file holds; None if it is damaged."""
+    content = path.read_bytes()
+    held, end = content[: -len(SEAL) - 16], content[-len(SEAL) - 16 :]
+    return held if end == SEAL + xxhash.xxh3_64_hexdigest(held).encode() else None
 
 
 def check_output(output: Path) -> None:

@@ -47,6 +47,11 @@ class Stages:
         if self.show:
             self._line(name, done, unit, patches, took)
 
+    def tell(self, line: str) -> None:
+        """What a user should know and need not mend: one line, above a bar that is running."""
+        if self.show:
+            print(f"  {line}", file=sys.stderr)
+
     @contextmanager
     def rows(self, name: str, total: int) -> Iterator[Rows]:
         """A stage of several things at a time, ``total`` steps each: a bar for each that runs, a line when it ends."""

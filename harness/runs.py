@@ -7,6 +7,7 @@ import io
 import json
 import re
 import shutil
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -77,6 +78,10 @@ class RunDirectory:
         """Remove what only an unfinished run needs."""
         shutil.rmtree(self.path / part, ignore_errors=True)
 
+    def part(self, *names: str) -> Path:
+        """Where an unfinished run keeps a part of its work."""
+        return self.path.joinpath("state", *names)
+
     def ranking(self, arm: str, pool: str, length: int | None) -> Path:
         """Where a cell's TREC run is; a first stage has no length."""
         return self.path / "rankings" / arm / pool / ("full.trec.gz" if length is None else f"L{length}.trec.gz")
@@ -95,6 +100,16 @@ class RunDirectory:
             for line in file:
                 query_id, _, doc_id, _, score, _ = line.split(" ")
                 yield ScoredDoc(query_id, doc_id, float(score))
+
+    def has_ranking(self, path: Path) -> bool:
+        """Whether a ranking is there and whole: gzip has a checksum of its own."""
+        try:
+            with gzip.open(path) as file:
+                while file.read(1 << 20):
+                    pass
+            return True
+        except (OSError, EOFError, zlib.error):
+            return False
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """A table as CSV, or as parquet if the name says so."""
@@ -137,6 +152,7 @@ class RunDirectory:
         text = json.dumps(asdict(manifest), indent=1, ensure_ascii=False)
         write_atomically(self.path / "manifest.json", text.encode())
         (self.path / ".started").unlink(missing_ok=True)
+        self.discard("state")
 
     def read_manifest(self) -> Manifest:
         return Manifest(**json.loads((self.path / "manifest.json").read_text(encoding="utf-8")))

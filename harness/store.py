@@ -2,6 +2,7 @@
 
 A folder ``vectors/<key>/`` holds ``00000.safetensors`` … (``vectors`` float16 (Σp, d), ``counts`` int32), ``ids.json``
 and ``manifest.json``, which is written last. A folder without a manifest is unfinished; its shards are kept and used.
+Every shard states its own xxh3, and the manifest that of all files: what is damaged is noticed before it is read.
 """
 
 from __future__ import annotations
@@ -9,21 +10,27 @@ from __future__ import annotations
 import json
 import math
 import mmap
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import xxhash
 from safetensors.numpy import save
 
 from harness.errors import DataError, examples, first_line
-from harness.files import cache_folder, checksum, digest, write_atomically
+from harness.files import cache_folder, checksum, digest, lock, write_atomically, xxh3
 from harness.progress import Stages
 from harness.records import Document, MultiVectors, Query, content
 
 FORMAT = 1
 BEHIND = 16  # shards that tasks may still be reading when the stream has moved on
 SHARD = 512  # items a shard: what an interrupted run can lose
+SEAL = b'"xxh3":"'  # in a shard's header; sixteen hex digits follow: of the file with zeros in their place
+ZEROS = b"0" * 16
+HEAD = 256  # bytes from the beginning that hold it
 
 
 class Encodes(Protocol):
@@ -125,29 +132,49 @@ def fetch(
     """Vectors of the items under an encoder: from the cache, or encoded shard by shard and cached.
 
     role: ``document`` or ``query``. An encoder with a ``backbone`` projects the backbone's vectors, which are cached
-    too. Raises DataError naming items without a vector or with one that is not finite.
+    too. Of several processes one encodes; a damaged file is told and made again, and it alone. Raises DataError naming
+    items without a vector or with one that is not finite.
     """
     key = digest(FORMAT, SHARD, encoder.fingerprint, encoder.recipe(role), [content(item) for item in items])
     folder, many = (root or cache_folder()) / "vectors" / key, {"query": "queries"}.get(role, f"{role}s")
-    if not (folder / "manifest.json").exists():
-        verb = "encode"
-        if backbone := getattr(encoder, "backbone", None):
-            encoder, verb = Projected(encoder, fetch(backbone, items, role, stages, root)), "project"
-        with stages(f"{verb} {many}", len(items), many) as advance:
-            for number, start in enumerate(range(0, len(items), SHARD)):
-                part = items[start : start + SHARD]
-                path = folder / f"{number:05d}.safetensors"
-                if path.exists():
-                    advance(len(part))
-                    continue
-                encoded: list[np.ndarray] = [np.empty((0, 0))] * len(part)
-                for batch in encoder.encode(part, role):
-                    for at, vectors in batch:
-                        encoded[at] = vectors
-                    advance(len(batch), sum(len(vectors) for _, vectors in batch))
-                write_atomically(path, _shard([item.id for item in part], encoded))
-            _finish(folder, [item.id for item in items], encoder.recipe(role))
+    if not _whole(folder, many, stages):
+        with lock(folder, f"encoding these {many}"):
+            if not _whole(folder, many, stages):
+                _make(folder, encoder, items, role, many, stages, root)
     return read(folder)
+
+
+def _make(
+    folder: Path, encoder: Encodes, items: Sequence[Document] | Sequence[Query], role: str, many: str, stages: Stages,
+    root: Path | None,
+) -> None:  # fmt: skip
+    """Encode the shards that are not there or damaged; then the ids and the manifest, which name them all."""
+    for unfinished in folder.glob(".*.part"):
+        unfinished.unlink(missing_ok=True)  # of a process that was killed
+    about, verb = _manifest(folder), "encode"
+    if about is None and (folder / "manifest.json").exists():
+        stages.tell(f"{folder / 'manifest.json'} is damaged; it is made again from the shards")
+    paths = [folder / f"{number:05d}.safetensors" for number in range(-(-len(items) // SHARD))]
+    sums = dict(zip(paths, _sums(paths, about), strict=True))
+    if (backbone := getattr(encoder, "backbone", None)) and not all(sums.values()):
+        encoder, verb = Projected(encoder, fetch(backbone, items, role, stages, root)), "project"
+    with stages(f"{verb} {many}", len(items), many) as advance:
+        for number, path in enumerate(paths):
+            part = items[number * SHARD : (number + 1) * SHARD]
+            if sums[path]:
+                advance(len(part))
+                continue
+            if path.exists():
+                stages.tell(f"{path} is damaged; these {len(part):,} {many} are encoded again")
+            encoded: list[np.ndarray] = [np.empty((0, 0))] * len(part)
+            for batch in encoder.encode(part, role):
+                for at, vectors in batch:
+                    encoded[at] = vectors
+                advance(len(batch), sum(len(vectors) for _, vectors in batch))
+            sealed, sums[path] = _seal(_shard([item.id for item in part], encoded))
+            write_atomically(path, sealed)
+    names = {path.name: found for path, found in sums.items()}
+    _finish(folder, [item.id for item in items], encoder.recipe(role), names)
 
 
 def _shard(ids: Sequence[str], encoded: Sequence[np.ndarray]) -> bytes:
@@ -162,15 +189,79 @@ def _shard(ids: Sequence[str], encoded: Sequence[np.ndarray]) -> bytes:
         )
         raise DataError(*lines)
     counts = np.array([len(vectors) for vectors in encoded], np.int32)
-    return save({"vectors": np.concatenate(encoded), "counts": counts})
+    return save({"vectors": np.concatenate(encoded), "counts": counts}, {"xxh3": ZEROS.decode()})
 
 
-def _finish(folder: Path, ids: Sequence[str], recipe: dict[str, Any]) -> None:
-    files = sorted(folder.glob("*.safetensors"))
-    shards = [{"file": path.name, "sha256": checksum(path)} for path in files]
-    write_atomically(folder / "ids.json", json.dumps(ids, ensure_ascii=False).encode())
-    manifest = {"format": FORMAT, "items": len(ids), "recipe": recipe, "shards": shards}
-    write_atomically(folder / "manifest.json", json.dumps(manifest, indent=1).encode())
+def _seal(content: bytes) -> tuple[bytes, str]:
+    """A shard that states its own xxh3, and the xxh3."""
+    found, at = xxhash.xxh3_64_hexdigest(content), content.index(SEAL) + len(SEAL)
+    return content[:at] + found.encode() + content[at + len(ZEROS) :], found
+
+
+def _finish(folder: Path, ids: Sequence[str], recipe: dict[str, Any], sums: dict[str, str]) -> None:
+    named = json.dumps(ids, ensure_ascii=False).encode()
+    shards = [{"file": name, "xxh3": found} for name, found in sums.items()]
+    manifest = {"format": FORMAT, "items": len(ids), "recipe": recipe, "ids": xxhash.xxh3_64_hexdigest(named),
+                "shards": shards}  # fmt: skip
+    write_atomically(folder / "ids.json", named)
+    write_atomically(folder / "manifest.json", json.dumps(manifest | {"digest": digest(manifest)}, indent=1).encode())
+
+
+def _manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest, or None if it is not there or not as it was written. Earlier ones hold sha256, and no digest."""
+    try:
+        found = json.loads((folder / "manifest.json").read_bytes())
+        stated, earlier = found.pop("digest", None), all("sha256" in shard for shard in found["shards"])
+        fine = earlier or (stated == digest(found) and found["ids"] == xxh3(folder / "ids.json"))
+    except (FileNotFoundError, DataError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return found if fine else None
+
+
+def _whole(folder: Path, many: str, stages: Stages) -> bool:
+    """Whether a folder is finished and every byte in it is as it was written.
+
+    Every start reads the vectors once for this. Of a core's time 1 GB takes 0.24 s, of which the reading is 0.18;
+    with crc32 it is 0.7 s, with sha256 1.1 s, with blake2b 2 s.
+    """
+    if (about := _manifest(folder)) is None:
+        return False
+    with stages(f"check {many}"):
+        return all(_sums([folder / shard["file"] for shard in about["shards"]], about))
+
+
+def _sums(paths: Sequence[Path], about: dict[str, Any] | None) -> list[str]:
+    """The xxh3 of each shard; empty where it is not there, or is not what it or the manifest says."""
+    known = {shard["file"]: shard for shard in about["shards"]} if about else {}
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        return list(threads.map(lambda path: _sum(path, known.get(path.name, {})), paths))
+
+
+def _sum(path: Path, known: dict[str, str]) -> str:
+    if not path.exists():
+        return ""
+    stated, found = _stated(path)
+    fine = (stated == found) if stated else _opens(path)  # earlier shards state nothing
+    if "sha256" in known:
+        fine = fine and checksum(path) == known["sha256"]
+    return found if fine and known.get("xxh3", found) == found else ""
+
+
+def _stated(path: Path) -> tuple[str, str]:
+    """The xxh3 that a shard states, or nothing, and the one it has, where zeros stand for the one it states."""
+    with path.open("rb") as file:
+        before, mark, rest = file.read(HEAD).partition(SEAL)
+    stated = rest[: len(ZEROS)] if mark else b""
+    unstated = before + mark + ZEROS[: len(stated)] + rest[len(stated) :]
+    return stated.decode("latin-1"), xxh3(path, unstated)
+
+
+def _opens(path: Path) -> bool:
+    try:
+        Shard(path)
+    except (DataError, ValueError):
+        return False
+    return True
 
 
 def read(folder: Path) -> MultiVectors:

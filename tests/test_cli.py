@@ -104,7 +104,7 @@ def test_ctrl_c_says_how_to_go_on(run, monkeypatch):
 
     monkeypatch.setattr(pipeline, "evaluate", interrupted)
     code, _, err = run("eval", "--dataset", str(TINY))
-    assert code == 130 and "the same command goes on" in err
+    assert code == 130 and f"go on with: harness eval --dataset {TINY}" in err
 
 
 def test_list_names_what_there_is(run):

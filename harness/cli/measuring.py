@@ -57,12 +57,12 @@ def eval_(
 ) -> None:
     """Sweep document lengths: nDCG and recall against length, per pool, with intervals and paired tests."""
     question, how = ask("EvalConfig", locals())
-    from rich.console import Console
-
-    from harness import pipeline
-    from harness.reports import tables
-
     with interruptible():
+        from rich.console import Console
+
+        from harness import pipeline
+        from harness.reports import tables
+
         done = pipeline.evaluate(progress=True, **how, **question)
     tables.show(done.summary, done.tests, done.manifest, str(done.path), Console())
 
@@ -94,12 +94,12 @@ def stress(
 ) -> None:
     """Inject patches into candidates that are not relevant: what each pool keeps, and how much it is hijacked."""
     question, how = ask("StressConfig", locals())
-    from rich.console import Console
-
-    from harness import pipeline
-    from harness.reports import stress as report
-
     with interruptible():
+        from rich.console import Console
+
+        from harness import pipeline
+        from harness.reports import stress as report
+
         done = pipeline.stress(progress=True, **how, **question)
     report.show(done.summary, done.tests, done.manifest, str(done.path), Console())
     if done.explained is not None:
@@ -125,11 +125,11 @@ def gradients(
 ) -> None:
     """How concentrated the gradient of a score is on a relevant document's patches, with paired tests."""
     question, how = ask("GradientsConfig", locals())
-    from rich.console import Console
-
-    from harness import pipeline
-    from harness.reports import gradients as report
-
     with interruptible():
+        from rich.console import Console
+
+        from harness import pipeline
+        from harness.reports import gradients as report
+
         done = pipeline.gradients(progress=True, **how, **question)
     report.show(done.summary, done.tests, done.manifest, str(done.path), Console())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,12 +22,17 @@ def option(text: str, *names: str) -> Any:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Ctrl-C ends with one line that says how to go on; what was written is kept."""
+    """Ctrl-C ends with one line that says how to go on; what was written is kept. Imports belong inside, too."""
     try:
         yield
     except KeyboardInterrupt:
-        print("harness: interrupted; what is done is kept, and the same command goes on from it", file=sys.stderr)
+        print(f"harness: interrupted; {kept()}", file=sys.stderr)
         raise typer.Exit(130) from None
+
+
+def kept() -> str:
+    """What to do after a command was cut off: the same again."""
+    return f"what is done is kept; go on with: {shlex.join(['harness', *sys.argv[1:]])}"
 
 
 def ask(kind: str, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -61,12 +61,12 @@ def compare(
     }
     question, how = ask("EvalConfig", given)
     written = question.pop("checkpoint", None)  # a config file may hold one
-    from rich.console import Console
-
-    from harness import pipeline
-    from harness.reports import comparison as report
-
     with interruptible():
+        from rich.console import Console
+
+        from harness import pipeline
+        from harness.reports import comparison as report
+
         how |= {"baseline": baseline, "average_seeds": average_seeds, "progress": True}
         done = pipeline.compare(*(runs or []), checkpoint=checkpoint or written, **how, **question)
     report.show(done.summary, done.tests, done.queries, done.manifest, str(done.path), Console())
@@ -82,12 +82,12 @@ def report(
     ] = False,
 ) -> None:
     """Finished runs as tables in the terminal, or as files: Markdown, LaTeX, a page, charts, MTEB and ranx."""
-    from rich.console import Console
-
-    from harness.pipeline import report as write
-    from harness.reports import terminal
-
     with interruptible():
+        from rich.console import Console
+
+        from harness.pipeline import report as write
+        from harness.reports import terminal
+
         done = write(*(runs or []), format=format, output=output, texts=not no_texts, progress=True)
     terminal.show(done, Console())
 

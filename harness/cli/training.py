@@ -58,12 +58,12 @@ def synth(
 ) -> None:
     """The study's synthetic experiment: train under each pool, grow documents, inject patches. Needs no data."""
     question, how = ask("SynthConfig", locals())
-    from rich.console import Console
-
-    from harness import pipeline
-    from harness.reports import synth as report
-
     with interruptible():
+        from rich.console import Console
+
+        from harness import pipeline
+        from harness.reports import synth as report
+
         done = pipeline.synth(progress=True, **how, **question)
     report.show(done.summary, done.tests, done.manifest, str(done.path), Console())
 
@@ -99,11 +99,11 @@ def train(
 ) -> None:
     """Fine-tune under a pool with in-batch negatives; write a checkpoint that colbert-ai or PyLate loads."""
     question, how = ask("TrainConfig", locals())
-    from rich.console import Console
-
-    from harness import pipeline
-    from harness.reports import training as report
-
     with interruptible():
+        from rich.console import Console
+
+        from harness import pipeline
+        from harness.reports import training as report
+
         done = pipeline.train(progress=True, **how, **question)
     report.show(done.history, done.checkpoints, done.manifests[0], Console())

@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.corpora.base import LOCAL, SOURCES, Card, Collection
 from harness.errors import DataError, Problems, examples, first_line
-from harness.files import cache_folder, checksum
+from harness.files import cache_folder, checksum, lock
 from harness.records import Document, Qrel, Query
 
 HIGHEST = 127  # grade; measures raise 2 to it
@@ -111,14 +111,19 @@ def download(card: Card) -> Path:
         return folder
     if not card.url or not card.md5:
         raise DataError(f"dataset {card.name!r}: its card needs url and md5, or a BEIR folder of that name")
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    with lock(folder, f"downloading {card.name}"):
+        if not folder.is_dir():
+            _fetch(card, folder)
+    return folder
+
+
+def _fetch(card: Card, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent) as work:
         archive = Path(work) / "archive.zip"
         _get(card, archive)
         unpacked = unpack(archive, Path(work) / "unpacked")
         inner = unpacked / card.name
         (inner if inner.is_dir() else unpacked).replace(folder)
-    return folder
 
 
 def _get(card: Card, archive: Path) -> None:

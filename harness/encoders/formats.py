@@ -17,7 +17,7 @@ from harness.encoders import pylate, stanford
 from harness.encoders.base import EMBEDDINGS, NAMED, family_of, locate
 from harness.encoders.transformer import check_files, identity, own_code, positions, quiet, settings
 from harness.errors import DataError, first_line
-from harness.files import digest, write_atomically
+from harness.files import digest, lock, write_atomically
 from harness.registry import Registry
 
 Writer = Callable[[Path, Any, dict[str, Any], int], None]
@@ -148,7 +148,9 @@ def cached(start: Origin, root: Path) -> Path:
     about = {**start.about, "dim": start.hidden, "frozen_backbone": False}
     folder = root / "backbones" / digest(identity(start.folder), about, start.expands)
     if not (folder / stanford.METADATA).exists():
-        write("colbert", folder, model_of(start, np.eye(start.hidden, dtype=np.float32)), about, 0)
+        with lock(folder, "writing this backbone"):
+            if not (folder / stanford.METADATA).exists():
+                write("colbert", folder, model_of(start, np.eye(start.hidden, dtype=np.float32)), about, 0)
     return folder
 
 

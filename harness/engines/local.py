@@ -27,7 +27,7 @@ class Local:
     threads: int = field(default_factory=cores)
 
     def __call__(self, work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
-        pool = ThreadPoolExecutor(self.threads)
+        pool = ThreadPoolExecutor(self.threads, "engine")
         waiting: deque = deque()
         try:
             for item in items:

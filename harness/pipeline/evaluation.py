@@ -12,6 +12,7 @@ import pandas as pd
 from harness import degradation, lengths, metrics
 from harness.aggregators import AGGREGATORS
 from harness.config import EvalConfig
+from harness.engines.kept import Kept
 from harness.pipeline.inputs import Inputs, about, begin, directory, find_candidates, manifest, prepare, start
 from harness.pipeline.texts import texts
 from harness.progress import Stages
@@ -62,18 +63,17 @@ def cells(
     """(arm, pool, length, ranking) of every cell, the candidates' own last; what is not there yet is written."""
     for name in config.arms:
         paths = {(pool, length): run.ranking(name, pool, length) for pool in config.pool for length in config.lengths}
-        missing = [pool for pool in config.pool
-                   if not all(paths[pool, length].exists() for length in config.lengths)]  # fmt: skip
+        missing = not all(run.has_ranking(path) for path in paths.values())
         if missing:
             wanted = len(np.unique(found.rows[found.rows >= 0]))
-            made = [AGGREGATORS.make(pool) for pool in missing]
+            made = [AGGREGATORS.make(pool) for pool in config.pool]
             with stages(f"score {name}", wanted, "documents") as advance:
-                arm = arm_of(config, name)
-                scores = sweep(inputs.documents, inputs.queries, found, arm, config.lengths, made, engine, advance,
+                arm, kept = arm_of(config, name), Kept(engine, run.part(name))
+                scores = sweep(inputs.documents, inputs.queries, found, arm, config.lengths, made, kept, advance,
                                inputs.accelerator)  # fmt: skip
         with stages("rank and measure", len(paths), "cells") as advance:
             for (pool, length), path in paths.items():
-                if pool in missing:
+                if missing:
                     ranking = list(scores.run(pool, length, config.depth))
                     run.write_ranking(path, ranking)
                 else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import asdict
+from dataclasses import asdict, astuple, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,16 @@ import torch
 
 from harness import stats
 from harness.aggregators import AGGREGATORS
-from harness.concentration import concentration, patch_gradients
+from harness.concentration import Concentration, concentration, patch_gradients
 from harness.config import GradientsConfig
+from harness.engines.kept import Kept
 from harness.pipeline.inputs import Inputs, begin, directory, manifest, prepare, start
 from harness.progress import Stages
 from harness.randomness import generator
-from harness.runs import Result, slug
+from harness.runs import Result, RunDirectory, slug
+from harness.scoring.sweep import serial
 
+NAMES = [field.name for field in fields(Concentration)]
 FIGURES = ["gini", "gini_standard", "top_share", "effective_patches", "zero_share"]
 SUMMARY = ["dataset", "checkpoint", "pool", "length", "gini", "gini_low", "gini_high", "top_share", "effective_patches"]
 SUMMARY += ["n_pairs", "gini_standard", "zero_share"]
@@ -47,7 +50,7 @@ def gradients(
     if run.finished and resume:
         return run.result()
     start(run, config)
-    per_query = measure(config, inputs, stages)
+    per_query = measure(config, inputs, run, stages)
     summary = summarise(per_query, config)
     tests = compare(per_query, list(config.pool))
     done = manifest(config, inputs, stages, "local")
@@ -65,19 +68,24 @@ def pairs(config: GradientsConfig, inputs: Inputs) -> list[tuple[int, int]]:
     return [relevant[at] for at in sorted(chosen)]
 
 
-def measure(config: GradientsConfig, inputs: Inputs, stages: Stages) -> pd.DataFrame:
+def measure(config: GradientsConfig, inputs: Inputs, run: RunDirectory, stages: Stages) -> pd.DataFrame:
     """A row a pair, pool and length: the figures of harness.concentration, in float64."""
     made = [AGGREGATORS.make(pool) for pool in config.pool]
     wanted = pairs(config, inputs)
-    rows = []
+    cells, rows = list(itertools.product(made, config.lengths)), []
+
+    def one(pair: tuple[int, int]) -> np.ndarray:  # (cells, figures)
+        tokens = torch.from_numpy(inputs.queries.of(pair[0]).astype(np.float64))
+        patches = torch.from_numpy(inputs.documents.of(pair[1]).astype(np.float64))
+        found = [concentration(patch_gradients(pool, tokens, patches[:length]).numpy()) for pool, length in cells]
+        return np.array([astuple(figures) for figures in found], np.float64)
+
     with stages("gradients", len(wanted), "pairs") as advance:
-        for query, document in wanted:
-            tokens = torch.from_numpy(inputs.queries.of(query).astype(np.float64))
-            patches = torch.from_numpy(inputs.documents.of(document).astype(np.float64))
+        for (query, document), found in Kept(serial, run.part("pairs"))(one, wanted):
             names = {"query_id": inputs.queries.ids[query], "doc_id": inputs.documents.ids[document]}
-            for aggregator, length in itertools.product(made, config.lengths):
-                figures = concentration(patch_gradients(aggregator, tokens, patches[:length]).numpy())
-                rows.append({"pool": str(aggregator), "length": length, **names, **asdict(figures)})
+            for (pool, length), values in zip(cells, found.tolist(), strict=True):
+                figures = dict(zip(NAMES, values, strict=True))
+                rows.append({"pool": str(pool), "length": length, **names, **figures})
             advance(1)
     table = pd.DataFrame(rows)
     table.insert(0, "dataset", slug(config.dataset))

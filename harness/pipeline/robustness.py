@@ -14,6 +14,7 @@ import pandas as pd
 from harness import degradation, metrics
 from harness.aggregators import AGGREGATORS
 from harness.config import StressConfig
+from harness.engines.kept import Kept
 from harness.injection import Injection
 from harness.pipeline.explain import align, check, most_hurt
 from harness.pipeline.explain import explain as explain_query
@@ -116,13 +117,14 @@ def score(
     made = [AGGREGATORS.make(pool) for pool in config.pool]
     longest = [int(inputs.documents.counts.max())]
     with stages("score relevant", len(np.unique(gold.rows[gold.rows >= 0])), "documents") as advance:
-        whole = Arm("truncate", None, None, config.seed)
-        clean = sweep(inputs.documents, inputs.queries, gold, whole, longest, made, engine, advance,
+        whole, kept = Arm("truncate", None, None, config.seed), Kept(engine, run.part("relevant"))
+        clean = sweep(inputs.documents, inputs.queries, gold, whole, longest, made, kept, advance,
                       inputs.accelerator).values[:, 0]  # fmt: skip
     for kind in config.inject:
         injection = Injection(kind, config.counts, config.cosine, config.tokens, config.seed)
         with stages(f"inject {kind}", len(np.unique(others.rows[others.rows >= 0])), "documents") as advance:
-            scores = attack(inputs.documents, inputs.queries, others, injection, made, engine, advance,
+            kept = Kept(engine, run.part(kind))
+            scores = attack(inputs.documents, inputs.queries, others, injection, made, kept, advance,
                             inputs.accelerator)  # fmt: skip
         with stages("measure"):
             yield from measure(config, inputs, gold, clean, kind, scores, run)

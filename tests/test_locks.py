@@ -1,0 +1,141 @@
+"""Two processes on one cache do the work once, and a lock does not outlive who held it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from harness import candidates, indexes, store
+from harness.corpora import beir
+from harness.corpora.base import Card
+from harness.files import lock
+from tests import encoding
+from tests.test_candidates import ASKED, MANY, named, search
+from tests.test_store import files
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no locks there")
+
+
+def start(cache, log, seconds):
+    command = [sys.executable, "-m", "tests.encoding", str(cache), str(log), str(seconds)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+def until(condition, seconds=20.0):
+    """Wait for something another process does."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.005)
+
+
+def lines(log):
+    return log.read_text().splitlines() if log.exists() else []
+
+
+@pytest.fixture
+def whole(tmp_path, monkeypatch):
+    """What an undisturbed process leaves."""
+    monkeypatch.setattr(store, "SHARD", encoding.SHARD)
+    encoding.encode(tmp_path / "whole", tmp_path / "whole.log")
+    return files(tmp_path / "whole")
+
+
+def test_two_processes_encode_once(tmp_path, whole):
+    cache, log = tmp_path / "cache", tmp_path / "log"
+    both = [start(cache, log, 0.05) for _ in range(2)]
+    told = [process.communicate(timeout=60)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sorted(lines(log)) == sorted(item.text for item in encoding.ITEMS)
+    assert files(cache) == whole
+    assert sum("waiting for another process that is encoding these documents" in one for one in told) == 1
+
+
+def test_who_waits_goes_on_where_a_killed_process_stopped(tmp_path, whole):
+    cache, log = tmp_path / "cache", tmp_path / "log"
+    first = start(cache, log, 0.05)
+    until(lambda: len(lines(log)) > 2 * encoding.SHARD)
+    second = start(cache, log, 0.0)
+    assert "waiting" in second.stderr.readline()
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    second.communicate(timeout=60)
+    assert second.returncode == 0 and files(cache) == whole
+    assert len(encoding.ITEMS) <= len(lines(log)) <= len(encoding.ITEMS) + encoding.SHARD
+
+
+def test_a_lock_is_held_by_one_at_a_time_and_leaves_nothing(tmp_path):
+    inside, most = 0, 0
+
+    def one(_):
+        nonlocal inside, most
+        with lock(tmp_path / "thing", "making this"):
+            inside += 1
+            most = max(most, inside)
+            time.sleep(0.002)
+            inside -= 1
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(one, range(60)))
+    assert most == 1 and list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_a_dead_process_left_is_taken(tmp_path):
+    code = (f"import os, pathlib; from harness.files import lock\n"
+            f"with lock(pathlib.Path({str(tmp_path / 'thing')!r}), 'x'): os.kill(os.getpid(), 9)")  # fmt: skip
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
+    assert os.listdir(tmp_path) == [".thing.lock"]  # noqa: PTH208
+    with lock(tmp_path / "thing", "x"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def in_two_threads(work):
+    ready = threading.Barrier(2)
+
+    def one(_):
+        ready.wait()
+        return work()
+
+    with ThreadPoolExecutor(2) as threads:
+        return list(threads.map(one, range(2)))
+
+
+def test_two_searches_build_one_index(tmp_path, monkeypatch):
+    built, build = [], indexes._built
+
+    def counted(*arguments):
+        built.append(1)
+        time.sleep(0.1)
+        return build(*arguments)
+
+    monkeypatch.setattr(indexes, "_built", counted)
+    vectors, asked = named(MANY, "documents"), named(ASKED, "queries")
+    one, other = in_two_threads(lambda: candidates.find("faiss", search(vectors, asked, tmp_path)).rows)
+    assert built == [1]
+    np.testing.assert_array_equal(one, other)
+
+
+def test_two_downloads_are_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    asked = []
+
+    def get(card, archive):
+        asked.append(card.name)
+        time.sleep(0.1)
+        with zipfile.ZipFile(archive, "w") as bundle:
+            bundle.writestr(f"{card.name}/corpus.jsonl", "{}")
+
+    monkeypatch.setattr(beir, "_get", get)
+    card = Card("some", "beir", ("test",), url="https://x", md5="0")
+    folders = in_two_threads(lambda: beir.download(card))
+    assert asked == ["some"] and folders[0] == folders[1] and (folders[0] / "corpus.jsonl").exists()
