@@ -54,11 +54,8 @@ def find(source: str, search: Search) -> Candidates:
     of_text = source == "bm25"
     names = [search.dataset.fingerprint] if of_text else [search.vectors.fingerprint, search.queries.fingerprint]
     spec = index_spec(search) if source == "faiss" else ""
-    path = (
-        search.root
-        / "candidates"
-        / f"{digest(FORMAT, source, spec, search.depth, PER_TOKEN, indexes.PROBES, *names)}.npy"
-    )
+    key = digest(FORMAT, source, spec, search.depth, PER_TOKEN, indexes.PROBES, *names)
+    path = search.root / "candidates" / f"{key}.npy"
     cached = source != "exact" and all(names)
     rows = _cached(path, source, search) if cached else SOURCES[source](search)
     rows = _without_own(rows, search)
