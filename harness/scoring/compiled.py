@@ -5,49 +5,12 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from harness.scoring.kernels.base import FINISH, OPTIONS, SHARE, SPREAD, START, UPDATE, Kernel, compiled, widen
+from harness.scoring.kernels.base import OPTIONS, finish_at, start_at, update_at, widen
 
 LANES = 512  # query tokens multiplied at once; a block of 256 patches is then half a megabyte, inside a core's cache
 PLAIN = 1_000_001  # products below 10^6 take another path in OpenBLAS, which rounds differently; blocks are grown to it
 MOST = 8192  # lanes a block is grown to
 WIDTH = 16  # lanes of a vector: blocks are whole vectors wide, so that no loop has a remainder
-SLOTS = 8  # operators one pass takes; the pass is compiled once, for this many
-
-
-@compiled(START)
-def no_start(state, _):
-    pass
-
-
-@compiled(UPDATE)
-def no_update(sims, first, last, state, _):
-    pass
-
-
-@compiled(FINISH)
-def no_finish(state, patches, scores, _):
-    pass
-
-
-@compiled(SHARE)
-def no_share(own, own_patches, merged, patches, shares, _):
-    pass
-
-
-@compiled(SPREAD)
-def no_spread(sims, state, slopes, _):
-    pass
-
-
-def functions(kernels: list[Kernel]) -> tuple[tuple, tuple, tuple, tuple]:
-    """The kernels' start, update, finish and share, each filled up to SLOTS."""
-    empty = SLOTS - len(kernels)
-    return (
-        tuple(kernel.start for kernel in kernels) + (no_start,) * empty,
-        tuple(kernel.update for kernel in kernels) + (no_update,) * empty,
-        tuple(kernel.finish for kernel in kernels) + (no_finish,) * empty,
-        tuple(kernel.share for kernel in kernels) + (no_share,) * empty,
-    )
 
 
 @nb.njit(inline="always", **OPTIONS)
@@ -122,14 +85,14 @@ def widest(bounds, queries, d):
 
 
 @nb.njit(cache=True, **OPTIONS)
-def score_run(own, starts, kept, filler, filler_bounds, counts, tokens, bounds, pairs, queries, starters, updaters,
-              finishers, rows, parameters, out):  # fmt: skip
+def score_run(own, starts, kept, filler, filler_bounds, counts, tokens, bounds, pairs, queries, addresses, rows,
+              parameters, out):  # fmt: skip
     """Scores of every (document, query) pair of a run of documents, for every operator and length.
 
     own: uint16 (P, d), float16 bits; starts, kept: int64 (n), a document's own patches; filler: uint16 (F, d) and
     filler_bounds: int64 (n + 1); counts: int64 (n, L), non-decreasing along L; tokens: float32 (T, d) and
-    bounds: int64 (Q + 1); pairs: int64 (n + 1) into queries: int64 (N); rows, parameters: (A), one per operator;
-    out: float32 (A, L, N).
+    bounds: int64 (Q + 1); pairs: int64 (n + 1) into queries: int64 (N); addresses: int64 (A, 5), rows, parameters: (A),
+    of the operators' kernels; out: float32 (A, L, N).
     """
     d = tokens.shape[1]
     most, wide = max(counts[:, -1].max(), 16), widest(bounds, queries, d)
@@ -150,11 +113,12 @@ def score_run(own, starts, kept, filler, filler_bounds, counts, tokens, bounds, 
             scores = score_space[:used]  # lanes beyond them are there for the product alone
             for a in range(rows.shape[0]):
                 state = state_space[: rows[a] * used].reshape((rows[a], used))
-                starters[a](state, parameters[a])
+                update, finish = update_at(addresses[a, 1]), finish_at(addresses[a, 2])
+                start_at(addresses[a, 0])(state, parameters[a])
                 seen = 0
                 for length in range(counts.shape[1]):
-                    updaters[a](sims, seen, counts[i, length], state, parameters[a])
+                    update(sims, seen, counts[i, length], state, parameters[a])
                     seen = counts[i, length]
-                    finishers[a](state, seen, scores, parameters[a])
+                    finish(state, seen, scores, parameters[a])
                     emit(scores, bounds, queries[first:last], first, out[a, length])
             first = last

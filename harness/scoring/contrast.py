@@ -18,9 +18,9 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.checkpoint import checkpoint
 
 from harness.aggregators import MASKED, Aggregator
-from harness.scoring.compiled import LANES, no_finish, no_spread, no_start, no_update
-from harness.scoring.kernels import Kernel, kernel_of
-from harness.scoring.kernels.base import OPTIONS
+from harness.scoring.compiled import LANES
+from harness.scoring.kernels import kernel_of
+from harness.scoring.kernels.base import OPTIONS, finish_at, spread_at, start_at, update_at
 
 HELD = 1 << 25  # similarities the torch path holds at once
 
@@ -70,7 +70,7 @@ class _Compiled(torch.autograd.Function):
     def forward(ctx, aggregator, kernel, tokens, token_bounds, patches, patch_bounds):
         out = np.empty((len(token_bounds) - 1, len(patch_bounds) - 1), np.float32)
         arrays = [one.detach().contiguous().numpy() for one in (tokens, patches)]
-        _scores(arrays[0], token_bounds, arrays[1], patch_bounds, *_functions(kernel)[:3], kernel.rows(aggregator),
+        _scores(arrays[0], token_bounds, arrays[1], patch_bounds, kernel.addresses, kernel.rows(aggregator),
                 kernel.parameter(aggregator), out)  # fmt: skip
         ctx.save_for_backward(tokens, patches)
         ctx.how = (aggregator, kernel, token_bounds, patch_bounds)
@@ -82,30 +82,24 @@ class _Compiled(torch.autograd.Function):
         aggregator, kernel, token_bounds, patch_bounds = ctx.how
         tokens, patches = (one.detach().contiguous().numpy() for one in ctx.saved_tensors)
         to_tokens, to_patches = np.zeros_like(tokens), np.zeros_like(patches)
-        start, update, _, spread = _functions(kernel)
-        _gradients(tokens, token_bounds, patches, patch_bounds, start, update, spread, kernel.rows(aggregator),
+        _gradients(tokens, token_bounds, patches, patch_bounds, kernel.addresses, kernel.rows(aggregator),
                    kernel.parameter(aggregator), slopes.contiguous().numpy(), to_tokens, to_patches)  # fmt: skip
         return None, None, torch.from_numpy(to_tokens), None, torch.from_numpy(to_patches), None
 
 
-def _functions(kernel: Kernel) -> tuple[tuple, tuple, tuple, tuple]:
-    """Pairs, so that numba takes them as functions of a signature and compiles the pass once for all operators."""
-    return (kernel.start, no_start), (kernel.update, no_update), (kernel.finish, no_finish), (kernel.spread, no_spread)
-
-
 @nb.njit(cache=True, **OPTIONS)
-def _reduced(block, lanes, start, update, rows, parameter, sims_space, state_space):
+def _reduced(block, lanes, addresses, rows, parameter, sims_space, state_space):
     """Similarities (p, W) of a document's block to some lanes, and the state they reduce to."""
     sims = sims_space[: len(block) * len(lanes)].reshape((len(block), len(lanes)))
     np.dot(block, lanes.T, sims)
     state = state_space[: rows * len(lanes)].reshape((rows, len(lanes)))
-    start[0](state, parameter)
-    update[0](sims, 0, len(block), state, parameter)
+    start_at(addresses[0])(state, parameter)
+    update_at(addresses[1])(sims, 0, len(block), state, parameter)
     return sims, state
 
 
 @nb.njit(cache=True, **OPTIONS)
-def _scores(tokens, token_bounds, patches, patch_bounds, start, update, finish, rows, parameter, out):
+def _scores(tokens, token_bounds, patches, patch_bounds, addresses, rows, parameter, out):
     """tokens: float32 (T, d), patches: float32 (P, d); out: float32 (Q, D)."""
     most = (patch_bounds[1:] - patch_bounds[:-1]).max()
     sims_space, state_space = np.empty(most * LANES, np.float32), np.empty(rows * LANES, np.float32)
@@ -114,15 +108,14 @@ def _scores(tokens, token_bounds, patches, patch_bounds, start, update, finish, 
         block = patches[patch_bounds[document] : patch_bounds[document + 1]]
         for first in range(0, tokens.shape[0], LANES):
             lanes = tokens[first : first + LANES]
-            _, state = _reduced(block, lanes, start, update, rows, parameter, sims_space, state_space)
-            finish[0](state, len(block), scores[first : first + LANES], parameter)
+            _, state = _reduced(block, lanes, addresses, rows, parameter, sims_space, state_space)
+            finish_at(addresses[2])(state, len(block), scores[first : first + LANES], parameter)
         for query in range(out.shape[0]):
             out[query, document] = scores[token_bounds[query] : token_bounds[query + 1]].sum()
 
 
 @nb.njit(cache=True, **OPTIONS)
-def _gradients(tokens, token_bounds, patches, patch_bounds, start, update, spread, rows, parameter, slopes, to_tokens,
-               to_patches):  # fmt: skip
+def _gradients(tokens, token_bounds, patches, patch_bounds, addresses, rows, parameter, slopes, to_tokens, to_patches):
     """slopes: float32 (Q, D), ∂loss/∂score; adds ∂loss/∂tokens (T, d) and ∂loss/∂patches (P, d)."""
     most = (patch_bounds[1:] - patch_bounds[:-1]).max()
     sims_space, state_space = np.empty(most * LANES, np.float32), np.empty(rows * LANES, np.float32)
@@ -133,7 +126,7 @@ def _gradients(tokens, token_bounds, patches, patch_bounds, start, update, sprea
             lane_slopes[token_bounds[query] : token_bounds[query + 1]] = slopes[query, document]
         for first in range(0, tokens.shape[0], LANES):
             lanes = tokens[first : first + LANES]
-            sims, state = _reduced(block, lanes, start, update, rows, parameter, sims_space, state_space)
-            spread[0](sims, state, lane_slopes[first : first + LANES], parameter)
+            sims, state = _reduced(block, lanes, addresses, rows, parameter, sims_space, state_space)
+            spread_at(addresses[4])(sims, state, lane_slopes[first : first + LANES], parameter)
             to_patches[patch_bounds[document] : patch_bounds[document + 1]] += np.dot(sims, lanes)
             to_tokens[first : first + LANES] += np.dot(sims.T, block)

@@ -21,9 +21,9 @@ from harness.injection import BANK, Injection
 from harness.lengths import Streams
 from harness.lengths import streams as length_streams
 from harness.records import Arm, Candidates, MultiVectors
-from harness.scoring.compiled import emit, fill, functions, group, grown, stack
+from harness.scoring.compiled import emit, fill, group, grown, stack
 from harness.scoring.kernels import kernel_of
-from harness.scoring.kernels.base import OPTIONS
+from harness.scoring.kernels.base import OPTIONS, finish_at, share_at, start_at, update_at
 from harness.scoring.padded import Piece, products, score_pieces
 from harness.scoring.sweep import Map, Run, invert, serial, state_rows, ways
 
@@ -110,8 +110,8 @@ def _banks(injection: Injection, queries: MultiVectors, tokens: np.ndarray, norm
 
 
 @nb.njit(cache=True, **OPTIONS)
-def attack_run(own, starts, patches, tokens, bounds, pairs, queries, banks, picks, counts, starters, updaters,
-               finishers, sharers, rows, parameters, out, held):  # fmt: skip
+def attack_run(own, starts, patches, tokens, bounds, pairs, queries, banks, picks, counts, addresses, rows, parameters,
+               out, held):  # fmt: skip
     """As score_run, for whole documents, each pair's stream going on with its picks: (N, K) into banks.
 
     counts: int64 (K), ascending; out, held: float32 (A, K, N).
@@ -133,18 +133,19 @@ def attack_run(own, starts, patches, tokens, bounds, pairs, queries, banks, pick
             scores = np.empty(used, np.float32)
             for a in range(rows.shape[0]):
                 state = np.empty((rows[a], used), np.float32)
-                starters[a](state, parameters[a])
-                updaters[a](sims, 0, n, state, parameters[a])
+                update, finish = update_at(addresses[a, 1]), finish_at(addresses[a, 2])
+                start_at(addresses[a, 0])(state, parameters[a])
+                update(sims, 0, n, state, parameters[a])
                 clean, seen = state.copy(), n
                 for k in range(counts.shape[0]):
-                    updaters[a](sims, seen, n + counts[k], state, parameters[a])
+                    update(sims, seen, n + counts[k], state, parameters[a])
                     seen = n + counts[k]
-                    finishers[a](state, seen, scores, parameters[a])
+                    finish(state, seen, scores, parameters[a])
                     emit(scores, bounds, queries[first:last], first, out[a, k])
                     if counts[k] == 0:  # nothing is injected, so nothing is held, whatever 1 − x/x rounds to
                         scores[:] = np.float32(0.0)
                     else:
-                        sharers[a](clean, n, state, seen, scores, parameters[a])
+                        share_at(addresses[a, 3])(clean, n, state, seen, scores, parameters[a])
                     emit(scores, bounds, queries[first:last], first, held[a, k])
             first = last
 
@@ -171,7 +172,7 @@ def _attack_compiled(shared: _Attack, aggregators: Sequence[Aggregator], run: Ru
     out, held = (np.empty((len(kernels), len(counts), len(run.queries)), np.float32) for _ in range(2))
     attack_run(
         run.own.view(np.uint16), run.starts, shared.vectors.counts[run.rows], shared.tokens, shared.queries.offsets,
-        run.pairs, run.queries, shared.banks, picks, counts, *functions(kernels),
+        run.pairs, run.queries, shared.banks, picks, counts, np.stack([kernel.addresses for kernel in kernels]),
         state_rows(kernels, aggregators, int(shared.vectors.counts[run.rows].max() + counts.max())),
         np.array([kernel.parameter(one) for kernel, one in zip(kernels, aggregators, strict=True)]), out, held,
     )  # fmt: skip

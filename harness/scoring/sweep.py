@@ -15,11 +15,11 @@ from harness.aggregators import Aggregator
 from harness.lengths import Streams, streams
 from harness.records import Arm, Candidates, MultiVectors, SweepScores
 from harness.scoring import padded
-from harness.scoring.compiled import SLOTS, functions, score_run
+from harness.scoring.compiled import score_run
 from harness.scoring.kernels import Kernel, kernel_of
 from harness.store import stream
 
-RUN = 256  # documents a task: handing the kernels over costs milliseconds; still enough tasks to balance cores
+RUN = 128  # documents a task: enough that the work around a task is small, and many enough to balance cores
 
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[tuple[Any, Any]]]
 """An engine: calls the function on every item, such as a Run, and yields items with what it gave, in any order."""
@@ -79,10 +79,9 @@ def sweep(
 def ways(
     aggregators: Sequence[Aggregator], compiled: Callable, plain: Callable
 ) -> Iterator[tuple[list[int], Callable[..., Any]]]:
-    """Which operators go through which pass: compiled ones eight at a time, all others together."""
-    has = [at for at, one in enumerate(aggregators) if kernel_of(one)]
-    for start in range(0, len(has), SLOTS):
-        yield has[start : start + SLOTS], compiled
+    """Which operators go through which pass: those with a kernel through the compiled one, all others together."""
+    if has := [at for at, one in enumerate(aggregators) if kernel_of(one)]:
+        yield has, compiled
     if others := [at for at, one in enumerate(aggregators) if not kernel_of(one)]:
         yield others, plain
 
@@ -132,7 +131,7 @@ def _score_compiled(cut: Streams, tokens, bounds, aggregators: Sequence[Aggregat
         bounds,
         run.pairs,
         run.queries,
-        *functions(kernels)[:3],
+        np.stack([kernel.addresses for kernel in kernels]),
         state_rows(kernels, aggregators, int(cut.counts[run.rows].max())),
         np.array([kernel.parameter(one) for kernel, one in zip(kernels, aggregators, strict=True)]),
         out,

@@ -5,6 +5,7 @@ W stands for the lanes: the stacked query tokens of every query that wants the d
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,12 +15,14 @@ import numba as nb
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.core.errors import NumbaExperimentalFeatureWarning
+from numba.experimental.function_type import _get_jit_address
 from numba.extending import intrinsic
 
 from harness.aggregators import Aggregator
 
-warnings.filterwarnings("ignore", category=NumbaExperimentalFeatureWarning)  # functions held in tuples
+warnings.filterwarnings("ignore", category=NumbaExperimentalFeatureWarning)  # functions that are called by address
 
 _matrix = types.Array(types.float32, 2, "C")
 _vector = types.Array(types.float32, 1, "C")
@@ -55,6 +58,15 @@ class Kernel:
     rows: Callable[[Any], int]
     parameter: Callable[[Any], float]
 
+    @functools.cached_property
+    def addresses(self) -> np.ndarray:
+        """Where the machine code of start, update, finish, share and spread begins: int64 (5).
+
+        A compiled pass takes these: handing over the functions themselves costs milliseconds a call.
+        """
+        pairs = (self.start, START), (self.update, UPDATE), (self.finish, FINISH), (self.share, SHARE)
+        return np.array([_get_jit_address(*pair) for pair in (*pairs, (self.spread, SPREAD))], np.int64)
+
 
 KERNELS: dict[type[Aggregator], Kernel] = {}
 
@@ -72,6 +84,24 @@ def compiled(signature: Any) -> Callable[[Callable], Callable]:
 def lowered(function: Callable) -> Callable:
     """A function that writes LLVM's instructions itself; numba gives it the context, callers do not."""
     return intrinsic(function)
+
+
+def _at(signature: Any) -> Callable:
+    """A function of an address: what can be called with this signature there."""
+    kind = types.FunctionType(signature)
+
+    def at(_, address):
+        def lower(context, builder, signature, arguments):
+            made = cgutils.create_struct_proxy(kind)(context, builder)
+            made.jit_addr = builder.inttoptr(arguments[0], cgutils.voidptr_t)
+            return made._getvalue()
+
+        return kind(types.int64), lower
+
+    return lowered(at)
+
+
+start_at, update_at, finish_at, share_at, spread_at = map(_at, (START, UPDATE, FINISH, SHARE, SPREAD))
 
 
 @lowered
