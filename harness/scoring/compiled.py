@@ -5,6 +5,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
+from harness.scoring.gemm import multiply
 from harness.scoring.kernels.base import OPTIONS, finish_at, start_at, update_at, widen
 
 LANES = 512  # query tokens multiplied at once; a block of 256 patches is then half a megabyte, inside a core's cache
@@ -86,13 +87,13 @@ def widest(bounds, queries, d):
 
 @nb.njit(cache=True, **OPTIONS)
 def score_run(own, starts, kept, filler, filler_bounds, counts, tokens, bounds, pairs, queries, addresses, rows,
-              parameters, out):  # fmt: skip
+              parameters, product, out):  # fmt: skip
     """Scores of every (document, query) pair of a run of documents, for every operator and length.
 
     own: uint16 (P, d), float16 bits; starts, kept: int64 (n), a document's own patches; filler: uint16 (F, d) and
     filler_bounds: int64 (n + 1); counts: int64 (n, L), non-decreasing along L; tokens: float32 (T, d) and
     bounds: int64 (Q + 1); pairs: int64 (n + 1) into queries: int64 (N); addresses: int64 (A, 5), rows, parameters: (A),
-    of the operators' kernels; out: float32 (A, L, N).
+    of the operators' kernels; product: an address, see multiply; out: float32 (A, L, N).
     """
     d = tokens.shape[1]
     most, wide = max(counts[:, -1].max(), 16), widest(bounds, queries, d)
@@ -109,7 +110,7 @@ def score_run(own, starts, kept, filler, filler_bounds, counts, tokens, bounds, 
             lanes = lane_space[: width * d].reshape((width, d))
             stack(tokens, bounds, queries[first:last], lanes)
             sims = sims_space[: patches * width].reshape((patches, width))
-            np.dot(block[:patches], lanes.T, sims)
+            multiply(product, block[:patches], lanes, sims)
             scores = score_space[:used]  # lanes beyond them are there for the product alone
             for a in range(rows.shape[0]):
                 state = state_space[: rows[a] * used].reshape((rows[a], used))

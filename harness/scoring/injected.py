@@ -21,7 +21,9 @@ from harness.injection import BANK, Injection
 from harness.lengths import Streams
 from harness.lengths import streams as length_streams
 from harness.records import Arm, Candidates, MultiVectors
+from harness.scoring import gemm
 from harness.scoring.compiled import emit, fill, group, grown, stack
+from harness.scoring.gemm import multiply
 from harness.scoring.kernels import kernel_of
 from harness.scoring.kernels.base import OPTIONS, finish_at, share_at, start_at, update_at
 from harness.scoring.padded import Piece, products, score_pieces
@@ -111,7 +113,7 @@ def _banks(injection: Injection, queries: MultiVectors, tokens: np.ndarray, norm
 
 @nb.njit(cache=True, **OPTIONS)
 def attack_run(own, starts, patches, tokens, bounds, pairs, queries, banks, picks, counts, addresses, rows, parameters,
-               out, held):  # fmt: skip
+               product, out, held):  # fmt: skip
     """As score_run, for whole documents, each pair's stream going on with its picks: (N, K) into banks.
 
     counts: int64 (K), ascending; out, held: float32 (A, K, N).
@@ -128,7 +130,7 @@ def attack_run(own, starts, patches, tokens, bounds, pairs, queries, banks, pick
             lanes = np.empty((grown(used, tall, d), d), np.float32)
             stack(tokens, bounds, queries[first:last], lanes)
             sims = np.empty((tall + most, lanes.shape[0]), np.float32)
-            np.dot(block[:tall], lanes.T, sims[:tall])
+            multiply(product, block[:tall], lanes, sims[:tall])
             _inject(sims, n, banks, bounds, queries[first:last], picks[first:last])
             scores = np.empty(used, np.float32)
             for a in range(rows.shape[0]):
@@ -170,11 +172,13 @@ def _attack_compiled(shared: _Attack, aggregators: Sequence[Aggregator], run: Ru
     counts = np.array(shared.injection.counts, np.int64)
     picks = shared.picks(run.queries, np.repeat(run.rows, np.diff(run.pairs)))
     out, held = (np.empty((len(kernels), len(counts), len(run.queries)), np.float32) for _ in range(2))
-    attack_run(
+    with gemm.single_threaded():
+        attack_run(
         run.own.view(np.uint16), run.starts, shared.vectors.counts[run.rows], shared.tokens, shared.queries.offsets,
         run.pairs, run.queries, shared.banks, picks, counts, np.stack([kernel.addresses for kernel in kernels]),
         state_rows(kernels, aggregators, int(shared.vectors.counts[run.rows].max() + counts.max())),
-        np.array([kernel.parameter(one) for kernel, one in zip(kernels, aggregators, strict=True)]), out, held,
+        np.array([kernel.parameter(one) for kernel, one in zip(kernels, aggregators, strict=True)]),
+            gemm.address(), out, held,
     )  # fmt: skip
     return out, held
 

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from harness.aggregators import Aggregator
 from harness.lengths import Streams, streams
 from harness.records import Arm, Candidates, MultiVectors, SweepScores
-from harness.scoring import padded
+from harness.scoring import gemm, padded
 from harness.scoring.compiled import score_run
 from harness.scoring.kernels import Kernel, kernel_of
 from harness.store import stream
@@ -120,22 +120,24 @@ def _score_compiled(cut: Streams, tokens, bounds, aggregators: Sequence[Aggregat
     kernels = [kernel for one in aggregators if (kernel := kernel_of(one))]
     filler = [cut.filler(int(row)) for row in run.rows]
     out = np.empty((len(kernels), cut.counts.shape[1], len(run.queries)), np.float32)
-    score_run(
-        run.own.view(np.uint16),
-        run.starts,
-        cut.kept[run.rows],
-        np.concatenate(filler).view(np.uint16),
-        np.concatenate([[0], np.cumsum([len(one) for one in filler])]),
-        np.ascontiguousarray(cut.counts[run.rows]),
-        tokens,
-        bounds,
-        run.pairs,
-        run.queries,
-        np.stack([kernel.addresses for kernel in kernels]),
-        state_rows(kernels, aggregators, int(cut.counts[run.rows].max())),
-        np.array([kernel.parameter(one) for kernel, one in zip(kernels, aggregators, strict=True)]),
-        out,
-    )
+    with gemm.single_threaded():
+        score_run(
+            run.own.view(np.uint16),
+            run.starts,
+            cut.kept[run.rows],
+            np.concatenate(filler).view(np.uint16),
+            np.concatenate([[0], np.cumsum([len(one) for one in filler])]),
+            np.ascontiguousarray(cut.counts[run.rows]),
+            tokens,
+            bounds,
+            run.pairs,
+            run.queries,
+            np.stack([kernel.addresses for kernel in kernels]),
+            state_rows(kernels, aggregators, int(cut.counts[run.rows].max())),
+            np.array([kernel.parameter(one) for kernel, one in zip(kernels, aggregators, strict=True)]),
+            gemm.address(),
+            out,
+        )
     return out
 
 
