@@ -20,8 +20,8 @@ RESULTS = Path(__file__).with_name("results.json")
 
 def measure_scoring(rounds: int, peers: bool) -> dict[str, Any]:
     made = {}
-    for one in (work.uniform(), work.ragged()):
-        made[one.name] = rows = scoring.main(one, rounds, peers)
+    for one, against in ((work.uniform(), peers), (work.ragged(), False)):
+        made[one.name] = rows = scoring.main(one, rounds, against)
         print(f"\nscoring, {one.name} ({rows['floor']['gflops']:.0f} GFLOP/s)")
         show(rows)
     return made
