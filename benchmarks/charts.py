@@ -11,7 +11,7 @@ import pandas as pd
 
 
 def write(results: dict[str, Any], folder: Path) -> None:
-    """scoring.svg: a panel for each work, bars on a logarithmic scale, the shortest first."""
+    """scoring.svg: a panel for each work, points on a logarithmic scale, the shortest first."""
     rows = [
         {"work": work, "scorer": case, "times": row["over_floor"], "ours": case.startswith("harness")}
         for work, cases in results.get("scoring", {}).items()
@@ -31,10 +31,13 @@ def write(results: dict[str, Any], folder: Path) -> None:
     for work, part in table.groupby("work", sort=False):
         base = alt.Chart(part, title=str(work), width=420).encode(
             y=alt.Y("scorer:N", sort="x", title=None, axis=alt.Axis(labelLimit=260)),
-            x=alt.X("times:Q", title="time, × floor", scale=alt.Scale(type="log", domainMin=0.9)),
+            x=alt.X("times:Q", title="time, × floor", scale=alt.Scale(type="log", domain=[0.9, 200])),
         )
         colour = alt.condition("datum.ours", alt.value("#0b6e99"), alt.value("#b5b5b5"))
-        panels.append(base.mark_bar().encode(color=colour) + base.mark_text(align="left", dx=4).encode(text="label"))
+        panels.append(
+            base.mark_point(filled=True, size=110, opacity=1).encode(color=colour)
+            + base.mark_text(align="left", dx=9).encode(text="label")
+        )
     alt.vconcat(*panels).save(folder / "scoring.svg")
 
 
