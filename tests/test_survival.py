@@ -70,7 +70,7 @@ def test_killed_at_a_random_moment_it_loses_a_shard_at_most(trial, whole, tmp_pa
     assert again <= surviving.SHARD * killed.count(-signal.SIGKILL)
 
 
-@pytest.mark.parametrize("k", [1, 5, 9, 16, 30])
+@pytest.mark.parametrize("k", [1, 9, 30])
 def test_a_full_disk_is_one_line_and_a_rerun_goes_on(trial, whole, tmp_path, k):
     files, _ = whole
     folder = tmp_path / "run"
