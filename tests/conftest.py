@@ -15,6 +15,7 @@ import torch
 from hypothesis import settings
 
 import harness
+from harness.aggregators import AGGREGATORS, Aggregator, aggregator
 from harness.records import Candidates, Document, MultiVectors
 
 settings.register_profile("house", deadline=None)  # compilation falls on the first example
@@ -126,3 +127,24 @@ def all_candidates(queries: MultiVectors, documents: MultiVectors) -> Candidates
 def documents(texts: Sequence[str]) -> list[Document]:
     """Texts as documents named by their position."""
     return [Document(str(at), text) for at, text in enumerate(texts)]
+
+
+@pytest.fixture
+def plain():
+    """An operator from outside, without a kernel or a share."""
+
+    @aggregator("plain")
+    class Plain(Aggregator):
+        """Largest similarity, in torch only."""
+
+        def reduce(self, sims):
+            return sims.amax(-1)
+
+        def merge(self, own, other):
+            return other.maximum(own)
+
+        def finish(self, state):
+            return state
+
+    yield Plain
+    AGGREGATORS.forget("plain")

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import harness
-from harness.aggregators import AGGREGATORS, Aggregator, aggregator
+from harness.aggregators import AGGREGATORS
 from harness.candidates import find
 from harness.engines.local import Local
 from harness.injection import Injection
@@ -97,29 +97,13 @@ def test_similarities_are_float32_whatever_the_program_has_chosen(way):
         torch.set_float32_matmul_precision(before)
 
 
-def test_an_operator_from_outside_runs_beside_fused_ones(way):
-    @aggregator("plain")
-    class Plain(Aggregator):
-        """Largest similarity, in torch only."""
-
-        def reduce(self, sims):
-            return sims.amax(-1)
-
-        def merge(self, own, other):
-            return torch.maximum(own, other)
-
-        def finish(self, state):
-            return state
-
-    try:
-        _, got = both(made=[Plain(), MADE[0], Plain(), MADE[1]])
-        np.testing.assert_allclose(got[0], got[1], atol=1e-5)
-        np.testing.assert_array_equal(got[0], got[2])
-        candidates = all_candidates(QUERIES, DOCUMENTS)
-        hijacked = attack(DOCUMENTS, QUERIES, candidates, Injection("hard", (0, 3)), [Plain()], device=DEVICE).hijacked
-        assert (hijacked[0, 0] == 0).all() and np.isnan(hijacked[0, 1]).all()
-    finally:
-        AGGREGATORS.forget("plain")
+def test_an_operator_from_outside_runs_beside_fused_ones(way, plain):
+    _, got = both(made=[plain(), MADE[0], plain(), MADE[1]])
+    np.testing.assert_allclose(got[0], got[1], atol=1e-5)
+    np.testing.assert_array_equal(got[0], got[2])
+    candidates = all_candidates(QUERIES, DOCUMENTS)
+    hijacked = attack(DOCUMENTS, QUERIES, candidates, Injection("hard", (0, 3)), [plain()], device=DEVICE).hijacked
+    assert (hijacked[0, 0] == 0).all() and np.isnan(hijacked[0, 1]).all()
 
 
 @pytest.mark.parametrize("held, lanes, piece", [(1 << 25, 512, 1 << 20), (5_000, 7, 40)])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from harness.aggregators import AGGREGATORS, Aggregator, aggregator
+from harness.aggregators import AGGREGATORS
 from harness.engines.local import Local
 from harness.injection import BANK, INJECTIONS, Injection
 from harness.records import Arm, Candidates
@@ -117,24 +117,8 @@ def test_results_depend_neither_on_candidate_order_nor_on_company_nor_on_threads
     assert np.isnan(got.values[..., rows < 0]).all() and np.isnan(got.hijacked[..., rows < 0]).all()
 
 
-def test_an_operator_without_a_kernel_or_a_share_is_attacked_too():
-    @aggregator("plain")
-    class Plain(Aggregator):
-        """Largest similarity, in torch only."""
-
-        def reduce(self, sims):
-            return sims.amax(-1)
-
-        def merge(self, own, other):
-            return torch.maximum(own, other)
-
-        def finish(self, state):
-            return state
-
-    try:
-        candidates = all_candidates(QUERIES, DOCUMENTS)
-        got = attack(DOCUMENTS, QUERIES, candidates, Injection("hard", COUNTS), [Plain(), MADE[0]])
-        np.testing.assert_allclose(got.values[0], got.values[1], atol=1e-5)
-        assert np.isnan(got.hijacked[0, 1:]).all() and (got.hijacked[0, 0] == 0).all()
-    finally:
-        AGGREGATORS.forget("plain")
+def test_an_operator_without_a_kernel_or_a_share_is_attacked_too(plain):
+    candidates = all_candidates(QUERIES, DOCUMENTS)
+    got = attack(DOCUMENTS, QUERIES, candidates, Injection("hard", COUNTS), [plain(), MADE[0]])
+    np.testing.assert_allclose(got.values[0], got.values[1], atol=1e-5)
+    assert np.isnan(got.hijacked[0, 1:]).all() and (got.hijacked[0, 0] == 0).all()

@@ -122,3 +122,14 @@ def test_the_truncate_and_pad_arms_agree_at_the_shortest_length_bit_for_bit():
         for name in ("truncate", "pad")
     )  # fmt: skip
     np.testing.assert_array_equal(cut[:, 0], pad[:, 0])
+
+
+def test_without_mkl_numba_multiplies(monkeypatch):
+    from harness.scoring import gemm
+
+    made = [AGGREGATORS.make(one) for one in ("maxsim", "topk:4", "softmax:0.1")]
+    arm = make_arm("truncate", [4], None, "zero", 0)
+    question = DOCUMENTS, QUERIES, all_candidates(QUERIES, DOCUMENTS), arm, [4, 64], made
+    before = sweep(*question).values
+    monkeypatch.setattr(gemm, "address", lambda: 0)
+    np.testing.assert_allclose(sweep(*question).values, before, atol=1e-4, rtol=1e-5)
