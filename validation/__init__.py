@@ -1,1 +1,1 @@
-"""Show that the instrument measures what it says: one module a question, each writing its page of reports/validation."""
+"""Show that the instrument measures what it says: a module a question, each writing a page of reports/validation."""
