@@ -6,7 +6,7 @@ import numba as nb
 import numpy as np
 
 from harness.scoring.gemm import multiply
-from harness.scoring.kernels.base import OPTIONS, finish_at, start_at, update_at, widen
+from harness.scoring.kernels.base import ANY_ORDER, OPTIONS, finish_at, start_at, update_at, widen
 
 LANES = 512  # query tokens multiplied at once; a block of 256 patches is then half a megabyte, inside a core's cache
 PLAIN = 1_000_001  # products below 10^6 take another path in OpenBLAS, which rounds differently; blocks are grown to it
@@ -85,7 +85,7 @@ def widest(bounds, queries, d):
     return grown(max(LANES, whole(longest)), 16, d)
 
 
-@nb.njit(cache=True, **OPTIONS)
+@nb.njit(cache=True, **ANY_ORDER)
 def score_run(own, starts, kept, filler, filler_bounds, counts, tokens, bounds, pairs, queries, addresses, rows,
               parameters, product, out):  # fmt: skip
     """Scores of every (document, query) pair of a run of documents, for every operator and length.

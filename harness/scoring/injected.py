@@ -25,7 +25,7 @@ from harness.scoring import gemm
 from harness.scoring.compiled import emit, fill, group, grown, stack
 from harness.scoring.gemm import multiply
 from harness.scoring.kernels import kernel_of
-from harness.scoring.kernels.base import OPTIONS, finish_at, share_at, start_at, update_at
+from harness.scoring.kernels.base import ANY_ORDER, OPTIONS, finish_at, share_at, start_at, update_at
 from harness.scoring.padded import Piece, products, score_pieces
 from harness.scoring.sweep import Map, Run, invert, serial, state_rows, ways
 
@@ -111,7 +111,7 @@ def _banks(injection: Injection, queries: MultiVectors, tokens: np.ndarray, norm
     return np.concatenate(parts)
 
 
-@nb.njit(cache=True, **OPTIONS)
+@nb.njit(cache=True, **ANY_ORDER)
 def attack_run(own, starts, patches, tokens, bounds, pairs, queries, banks, picks, counts, addresses, rows, parameters,
                product, out, held):  # fmt: skip
     """As score_run, for whole documents, each pair's stream going on with its picks: (N, K) into banks.

@@ -23,7 +23,7 @@ from harness.scoring.kernels.base import (
     compiled,
     exp2_nonpositive,
     raise_peak,
-    wide,
+    vectorised,
 )
 
 LOG2_E = 1.4426950408889634
@@ -43,46 +43,58 @@ def _settle_peak(sims, first, last, state, inverse):
     raise_peak(sims, first, last, state[scratch])
     for row in range(1, scratch):
         for w in range(state.shape[1]):
-            state[row, w] *= exp2_nonpositive((state[0, w] - state[scratch, w]) * inverse)
+            state[row, w] *= exp2_nonpositive(state[0, w] - state[scratch, w], inverse)
     state[0, :] = state[scratch]
+
+
+@nb.njit(**OPTIONS)
+def _weigh(sims, first, last, peaks, totals, weighted, inverse):
+    """Add a run's weights to totals, and each times its similarity to weighted; rows of a state, arrays of their own."""
+    vectorised()
+    whole = last - (last - first) % 4
+    for p in range(first, whole, 4):
+        for w in range(peaks.shape[0]):
+            peak, a, b, c, d = peaks[w], sims[p, w], sims[p + 1, w], sims[p + 2, w], sims[p + 3, w]
+            to_a, to_b = exp2_nonpositive(a - peak, inverse), exp2_nonpositive(b - peak, inverse)
+            to_c, to_d = exp2_nonpositive(c - peak, inverse), exp2_nonpositive(d - peak, inverse)
+            totals[w] += (to_a + to_b) + (to_c + to_d)
+            weighted[w] = to_a * a + (to_b * b + (to_c * c + (to_d * d + weighted[w])))
+    for p in range(whole, last):
+        for w in range(peaks.shape[0]):
+            weight = exp2_nonpositive(sims[p, w] - peaks[w], inverse)
+            totals[w] += weight
+            weighted[w] += weight * sims[p, w]
+
+
+@nb.njit(**OPTIONS)
+def _add(sims, first, last, peaks, totals, inverse):
+    """Add a run's weights to totals; rows of a state, arrays of their own."""
+    vectorised()
+    whole = last - (last - first) % 4
+    for p in range(first, whole, 4):
+        for w in range(peaks.shape[0]):
+            peak, a, b, c, d = peaks[w], sims[p, w], sims[p + 1, w], sims[p + 2, w], sims[p + 3, w]
+            pair = exp2_nonpositive(a - peak, inverse) + exp2_nonpositive(b - peak, inverse)
+            totals[w] += pair + (exp2_nonpositive(c - peak, inverse) + exp2_nonpositive(d - peak, inverse))
+    for p in range(whole, last):
+        for w in range(peaks.shape[0]):
+            totals[w] += exp2_nonpositive(sims[p, w] - peaks[w], inverse)
 
 
 @compiled(UPDATE)
 def update_softmax(sims, first, last, state, tau):
-    wide()
-    inverse, whole = np.float32(LOG2_E / tau), last - (last - first) % 4
+    vectorised()
+    inverse = np.float32(LOG2_E / tau)
     _settle_peak(sims, first, last, state, inverse)
-    for p in range(first, whole, 4):
-        for w in range(state.shape[1]):
-            peak, a, b, c, d = state[0, w], sims[p, w], sims[p + 1, w], sims[p + 2, w], sims[p + 3, w]
-            to_a, to_b = exp2_nonpositive((a - peak) * inverse), exp2_nonpositive((b - peak) * inverse)
-            to_c, to_d = exp2_nonpositive((c - peak) * inverse), exp2_nonpositive((d - peak) * inverse)
-            state[1, w] += (to_a + to_b) + (to_c + to_d)
-            state[2, w] += (to_a * a + to_b * b) + (to_c * c + to_d * d)
-    for p in range(whole, last):
-        for w in range(state.shape[1]):
-            weight = exp2_nonpositive((sims[p, w] - state[0, w]) * inverse)
-            state[1, w] += weight
-            state[2, w] += weight * sims[p, w]
+    _weigh(sims, first, last, state[0], state[1], state[2], inverse)
 
 
 @compiled(UPDATE)
 def update_sum(sims, first, last, state, tau):
-    wide()
-    inverse, whole = np.float32(LOG2_E / tau), last - (last - first) % 4
+    vectorised()
+    inverse = np.float32(LOG2_E / tau)
     _settle_peak(sims, first, last, state, inverse)
-    for p in range(first, whole, 4):
-        for w in range(state.shape[1]):
-            peak = state[0, w]
-            a, b = exp2_nonpositive((sims[p, w] - peak) * inverse), exp2_nonpositive((sims[p + 1, w] - peak) * inverse)
-            c, d = (
-                exp2_nonpositive((sims[p + 2, w] - peak) * inverse),
-                exp2_nonpositive((sims[p + 3, w] - peak) * inverse),
-            )
-            state[1, w] += (a + b) + (c + d)
-    for p in range(whole, last):
-        for w in range(state.shape[1]):
-            state[1, w] += exp2_nonpositive((sims[p, w] - state[0, w]) * inverse)
+    _add(sims, first, last, state[0], state[1], inverse)
 
 
 @compiled(FINISH)
@@ -107,16 +119,16 @@ def finish_logmeanexp(state, patches, scores, tau):
 def share(own, own_patches, merged, patches, shares, tau):
     inverse = np.float32(LOG2_E / tau)
     for w in range(shares.shape[0]):
-        kept = own[1, w] * exp2_nonpositive((own[0, w] - merged[0, w]) * inverse)
+        kept = own[1, w] * exp2_nonpositive(own[0, w] - merged[0, w], inverse)
         shares[w] = min(max(np.float32(1.0) - kept / merged[1, w], np.float32(0.0)), np.float32(1.0))
 
 
 @compiled(SPREAD)
 def spread_softmax(sims, state, slopes, tau):
-    inverse = np.float32(1.0 / tau)
+    inverse, scale = np.float32(1.0 / tau), np.float32(LOG2_E / tau)
     for p in range(sims.shape[0]):
         for w in range(sims.shape[1]):
-            weight = exp2_nonpositive((sims[p, w] - state[0, w]) * inverse * np.float32(LOG2_E)) / state[1, w]
+            weight = exp2_nonpositive(sims[p, w] - state[0, w], scale) / state[1, w]
             steep = np.float32(1.0) + (sims[p, w] - state[2, w] / state[1, w]) * inverse
             sims[p, w] = slopes[w] * weight * steep
 
@@ -126,7 +138,7 @@ def spread_sum(sims, state, slopes, tau):
     inverse = np.float32(LOG2_E / tau)
     for p in range(sims.shape[0]):
         for w in range(sims.shape[1]):
-            sims[p, w] = slopes[w] * exp2_nonpositive((sims[p, w] - state[0, w]) * inverse) / state[1, w]
+            sims[p, w] = slopes[w] * exp2_nonpositive(sims[p, w] - state[0, w], inverse) / state[1, w]
 
 
 def _tau(aggregator) -> float:

@@ -18,7 +18,7 @@ from harness.scoring.kernels.base import (
     compiled,
     larger,
     smaller,
-    wide,
+    vectorised,
 )
 
 LEVEL = 4  # rows
@@ -39,7 +39,9 @@ def _halved(a, b, c, d):
 @nb.njit(inline="always", **OPTIONS)
 def _ordered(a, b, c, d):
     """Any four in descending order."""
-    return _halved(larger(a, b), smaller(a, b), smaller(c, d), larger(c, d))
+    e, f, g, h = larger(a, b), smaller(a, b), larger(c, d), smaller(c, d)
+    i, j = smaller(e, g), larger(f, h)
+    return larger(e, g), larger(i, j), smaller(i, j), smaller(f, h)
 
 
 @nb.njit(inline="always", **OPTIONS)
@@ -64,7 +66,7 @@ def _go_on(state):
 
 @compiled(UPDATE)
 def update(sims, first, last, state, _):
-    wide()
+    vectorised()
     carried, whole = state.shape[0] - LEVEL, last - (last - first) % LEVEL
     for p in range(first, whole, LEVEL):
         if carried > LEVEL:
