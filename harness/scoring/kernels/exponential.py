@@ -49,7 +49,7 @@ def _settle_peak(sims, first, last, state, inverse):
 
 @nb.njit(**OPTIONS)
 def _weigh(sims, first, last, peaks, totals, weighted, inverse):
-    """Add a run's weights to totals, and each times its similarity to weighted; rows of a state, arrays of their own."""
+    """Add a run's weights to totals, and each times its similarity to weighted: rows of a state, apart."""
     vectorised()
     whole = last - (last - first) % 4
     for p in range(first, whole, 4):
@@ -68,7 +68,7 @@ def _weigh(sims, first, last, peaks, totals, weighted, inverse):
 
 @nb.njit(**OPTIONS)
 def _add(sims, first, last, peaks, totals, inverse):
-    """Add a run's weights to totals; rows of a state, arrays of their own."""
+    """Add a run's weights to totals: rows of a state, apart."""
     vectorised()
     whole = last - (last - first) % 4
     for p in range(first, whole, 4):
