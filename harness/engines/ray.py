@@ -1,8 +1,8 @@
 """The Ray engine: a task an item, on the cores of a cluster, or of a local one that is started for it.
 
-What goes to a task is pickled: of the store's vectors that is the paths of their shards, which the task maps
-into memory itself. So every node must see the cache folder, the checkpoint and the working directory under the same paths, and
-have the same packages. A task whose worker dies is done again, elsewhere.
+What goes to a task is pickled: of the store's vectors that is the paths of their shards, which the task maps into
+memory itself. So every node must see the cache folder, the checkpoint and the working directory under the same paths,
+and must have the same packages. A task whose worker dies is done again, elsewhere.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RETRIES = 5  # times that a task is done again when its worker died
 STORE = 256 << 20  # bytes of a local cluster's object store: no vectors go through it, only work and scores
 PATIENCE = 5.0  # seconds a cluster has to answer
 ALIKE = ("harness", "numpy", "numba", "torch", "faiss-cpu", "transformers")  # what decides numbers
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
 
 @ENGINES.register("ray")

@@ -50,8 +50,7 @@ def compare(
     Raises HarnessError, with every way in which the runs answer different questions.
     """
     check_output(Path(output))
-    names = checkpoint.split(",") if isinstance(checkpoint, str) else list(checkpoint or [])
-    names = [name.strip() for name in names]
+    names = [name.strip() for name in (checkpoint.split(",") if isinstance(checkpoint, str) else checkpoint or [])]
     _check_given(runs, names, question)
     problems = Problems()
     if names and baseline is not None and not average_seeds and baseline not in [*names, *map(slug, names)]:
