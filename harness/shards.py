@@ -89,7 +89,10 @@ class Shards:
                 for begin, shard in zip(self.starts[first : last + 1], self.shards[first : last + 1], strict=True)
             ]
             return parts[0] if len(parts) == 1 else np.concatenate([self.shards[0].vectors[:0], *parts])
-        parts = [block[at[(at >= begin) & (at < begin + len(block))] - begin] for begin, block in self.stream()]
+        parts = []
+        for begin, shard in zip(self.starts, self.shards, strict=False):
+            parts.append(shard.vectors[at[(at >= begin) & (at < begin + len(shard.vectors))] - begin])
+            shard.release()
         return np.concatenate(parts)
 
 
