@@ -143,7 +143,7 @@ def ask(tmp_path, monkeypatch):
         AGGREGATORS.forget("peak")
         aggregator("peak")(Peak)
         question = {"dataset": TINY, "checkpoint": checkpoint, "pool": "maxsim,topk:2,peak", "output": folder / "runs"}
-        return command(**question, **how), results(folder)
+        return command(**question | how), results(folder)
 
     yield one
     NAMED.forget("slow")
@@ -168,7 +168,7 @@ def test_killed_workers_change_no_byte(cluster, ask, tmp_path):
 
 
 def test_an_attack_is_the_local_one(cluster, ask, tmp_path):
-    how = {"counts": [0, 5], "candidates": "pooled", "inject": "hard"}
+    how = {"counts": [0, 5], "candidates": "pooled", "inject": "hard", "pool": "maxsim,mean"}
     expected, found = (ask(harness.stress, tmp_path / name, **engine, **how)[1]
                        for name, engine in (("local", {}), ("ray", {"engine": "ray", "address": cluster})))  # fmt: skip
     assert found == expected

@@ -12,9 +12,10 @@ import importlib.util
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from harness.engines.base import ENGINES
@@ -122,14 +123,27 @@ def _connected(address: str | None) -> Any:
         how |= {"address": "local", "num_cpus": cores(), "object_store_memory": STORE}
     else:
         _answers(address)
-        how |= {"address": address}
-        del how["include_dashboard"]
+        how = {"address": address, "log_to_driver": False, "logging_level": "critical"}
     try:
-        ray.init(**how)
+        with _silent() if address else nullcontext():  # a line a second of its own while it waits for a cluster
+            ray.init(**how)
     except Exception as error:  # Ray's errors share no base class here
         where = "no local Ray cluster could be started" if address is None else f"no Ray cluster at {address!r}"
         raise OptionError(f"{where}: {first_line(error)}") from None
     return ray
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """What libraries in other languages write to standard error is lost."""
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("w") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _answers(address: str) -> None:
