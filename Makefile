@@ -15,7 +15,7 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "harness needs Python 3.11 or newer; try make PYTHON=python3.12")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(ACCELERATOR),embedded,dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(ACCELERATOR),embedded,ray,dev]'
 	$(BIN)/python -m pip install --quiet -c constraints.txt --no-deps $(VISION)
 	@touch $@
 

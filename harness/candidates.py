@@ -6,13 +6,17 @@ Chosen once, on full-length documents, and the same for every cell of a sweep; c
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
+import itertools
 import math
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from harness import indexes
 from harness.errors import DataError
@@ -20,19 +24,25 @@ from harness.files import damaged, digest, lock, sealed
 from harness.progress import Stages
 from harness.records import Candidates, Dataset, MultiVectors
 from harness.registry import Registry
-from harness.store import stream
+from harness.shards import part, stream
+from harness.work import Map, serial
 
 FORMAT = 1  # raise it when a source or the building of an index changes: cached ones are then made again
 EXACT_BELOW = 200_000  # patches; a flat index answers in seconds up to here
 SMALL_BELOW = 4 << 30  # bytes of one-byte codes; larger corpora take product quantisation
 PER_TOKEN = 256  # patches asked for, a query token
+BLOCK = 8  # queries a task
+
+Near = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
+"""A search: tokens (t, d) and how many patches are asked for → their similarities and numbers, each (t, asked)."""
 
 
 @dataclass(frozen=True)
 class Search:
     """What a candidate source may look at; ``depth`` is how many documents a query it should return at most.
 
-    device: where FAISS searches if it can; notes: takes what the run must say of the search.
+    device: where FAISS searches if it can; notes: takes what the run must say of the search; engine, wide: where shards
+    are indexed and queries searched, and where an index is trained (see harness.engines.base).
     """
 
     dataset: Dataset
@@ -44,6 +54,8 @@ class Search:
     root: Path
     device: str = "cpu"
     notes: list[str] = field(default_factory=list)
+    engine: Map = serial
+    wide: Map | None = None
 
 
 SOURCES: Registry[Callable[[Search], np.ndarray]] = Registry("candidates")
@@ -141,20 +153,28 @@ def exact(search: Search) -> np.ndarray:
 def pooled(search: Search) -> np.ndarray:
     """The ranking by one vector an item: the normalised mean of its patches, by inner product, exact."""
     with search.stages("candidates: pooled", len(search.dataset.queries), "queries") as advance:
-        rows = _best(mean_vectors(search.queries) @ mean_vectors(search.vectors).T, search.depth + 1)
+        means = mean_vectors(search.vectors, search.engine)
+        rows = _best(mean_vectors(search.queries) @ means.T, search.depth + 1)
         advance(len(rows))
     return rows
 
 
-def mean_vectors(vectors: MultiVectors) -> np.ndarray:
+def mean_vectors(vectors: MultiVectors, engine: Map = serial) -> np.ndarray:
     """Normalised mean of each item's patches, float32 (n, d), read one shard at a time."""
     sums = np.empty((len(vectors), vectors.dim), np.float32)
-    for begin, block in stream(vectors):
-        first, last = np.searchsorted(vectors.offsets, [begin, begin + len(block)])
-        for row in range(first, last):
-            start, stop = vectors.offsets[row : row + 2] - begin
-            sums[row] = block[start:stop].astype(np.float32).sum(0)
+    shards = ((number, begin, len(block)) for number, (begin, block) in enumerate(stream(vectors)))
+    for (_, begin, count), found in engine(functools.partial(_sums, vectors), shards):
+        first, last = np.searchsorted(vectors.offsets, [begin, begin + count])
+        sums[first:last] = found
     return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+
+
+def _sums(vectors: MultiVectors, shard: tuple[int, int, int]) -> np.ndarray:
+    """Sum of the patches of each item that begins in a shard, float32 (items, d)."""
+    number, begin, count = shard
+    block, (first, last) = part(vectors, number), np.searchsorted(vectors.offsets, [begin, begin + count])
+    bounds = vectors.offsets[first : last + 1] - begin
+    return np.stack([block[start:stop].astype(np.float32).sum(0) for start, stop in itertools.pairwise(bounds)])
 
 
 @SOURCES.register("bm25")
@@ -202,23 +222,39 @@ def faiss(search: Search) -> np.ndarray:
     A token that did not find a document counts as its weakest find, as in XTR (Lee et al., 2023).
     """
     spec = index_spec(search)
-    index, note = indexes.placed(indexes.fetch(spec, search.vectors, search.stages, search.root), spec, search.device)
-    search.notes.extend(note)
-    tokens = np.asarray(search.queries.vectors[:], np.float32)
-    bounds, found = search.queries.offsets, []
-    asked = min(PER_TOKEN, int(search.vectors.offsets[-1]))
-    with search.stages("candidates: search", len(search.queries), "queries") as advance:
-        for query in range(len(search.queries)):
-            scores, patches = index.search(tokens[bounds[query] : bounds[query + 1]], asked)  # each (t, asked)
-            documents = np.searchsorted(search.vectors.offsets, patches.ravel(), side="right") - 1
-            gain = (scores - scores.min(axis=1, keepdims=True, where=patches >= 0, initial=np.inf)).ravel()
-            token = np.repeat(np.arange(len(scores)), scores.shape[1])
-            real = np.flatnonzero(patches.ravel() >= 0)
-            best = real[np.lexsort((-gain[real], documents[real], token[real]))]
-            first = np.ones(len(best), bool)  # of each (token, document): the best patch
-            first[1:] = (np.diff(token[best]) != 0) | (np.diff(documents[best]) != 0)
-            total = np.bincount(documents[best[first]], gain[best[first]])
-            ranked = np.unique(documents[best])
-            found.append(ranked[np.argsort(-total[ranked], kind="stable")])
-            advance(1)
-    return _fill(found, search.depth + 1)
+    rows = np.full((len(search.queries), search.depth + 1), -1, np.int64)
+    with tempfile.TemporaryDirectory() as scratch:
+        root = search.root if search.vectors.fingerprint else Path(scratch)
+        path = indexes.fetch(spec, search.vectors, search.stages, root, search.engine, search.wide)
+        moved, note = indexes.placed(path, spec, search.device)
+        search.notes.extend(note)
+        near, engine = (moved.search, serial) if moved else (functools.partial(indexes.nearest, path), search.engine)
+        tokens = np.asarray(search.queries.vectors[:], np.float32)
+        ask = functools.partial(_ranked, near, tokens, search.queries.offsets, search.vectors.offsets, search.depth + 1)
+        blocks = (range(first, min(first + BLOCK, len(rows))) for first in range(0, len(rows), BLOCK))
+        with (
+            search.stages("candidates: search", len(rows), "queries") as advance,
+            threadpool_limits(1, user_api="blas"),
+        ):
+            for block, found in engine(ask, blocks):
+                rows[block.start : block.stop] = found
+                advance(len(block))
+    return rows
+
+
+def _ranked(near: Near, tokens: np.ndarray, bounds: np.ndarray, offsets: np.ndarray, depth: int, queries: range):
+    """The best documents of some queries, int64 (queries, depth); bounds are of the tokens, offsets of the patches."""
+    found, asked = [], min(PER_TOKEN, int(offsets[-1]))
+    for query in queries:
+        scores, patches = near(tokens[bounds[query] : bounds[query + 1]], asked)  # each (t, asked)
+        documents = np.searchsorted(offsets, patches.ravel(), side="right") - 1
+        gain = (scores - scores.min(axis=1, keepdims=True, where=patches >= 0, initial=np.inf)).ravel()
+        token = np.repeat(np.arange(len(scores)), scores.shape[1])
+        real = np.flatnonzero(patches.ravel() >= 0)
+        best = real[np.lexsort((-gain[real], documents[real], token[real]))]
+        first = np.ones(len(best), bool)  # of each (token, document): the best patch
+        first[1:] = (np.diff(token[best]) != 0) | (np.diff(documents[best]) != 0)
+        total = np.bincount(documents[best[first]], gain[best[first]])
+        ranked = np.unique(documents[best])
+        found.append(ranked[np.argsort(-total[ranked], kind="stable")])
+    return _fill(found, depth)

@@ -7,11 +7,10 @@ Every shard states its own xxh3, and the manifest that of all files: what is dam
 
 from __future__ import annotations
 
+import functools
 import json
-import math
-import mmap
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,13 +19,14 @@ import numpy as np
 import xxhash
 from safetensors.numpy import save
 
-from harness.errors import DataError, examples, first_line
+from harness.errors import DataError, examples
 from harness.files import cache_folder, checksum, digest, lock, write_atomically, xxh3
 from harness.progress import Stages
 from harness.records import Document, MultiVectors, Query, content
+from harness.shards import Shard, Shards
+from harness.work import Map, serial
 
 FORMAT = 1
-BEHIND = 16  # shards that tasks may still be reading when the stream has moved on
 SHARD = 512  # items a shard: what an interrupted run can lose
 SEAL = b'"xxh3":"'  # in a shard's header; sixteen hex digits follow: of the file with zeros in their place
 ZEROS = b"0" * 16
@@ -56,125 +56,82 @@ class Projected:
             yield [(at, self.encoder.project(self.vectors.of(self.rows[item.id])))]
 
 
-class Shard:
-    """One file's vectors, float16 (Σp, d), memory-mapped; ``release`` gives their memory back until they are read."""
-
-    def __init__(self, path: Path):
-        """The file is eight bytes of header size, the JSON header, then the tensors."""
-        with path.open("rb") as file:
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)  # private: the file never changes
-        size = int.from_bytes(self._map[:8], "little")
-        try:
-            header = json.loads(self._map[8 : 8 + size])
-            self.vectors = self._tensor(header["vectors"], np.float16, 8 + size)
-            self.counts = self._tensor(header["counts"], np.int32, 8 + size)
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{path} is damaged ({first_line(error)}); remove its folder, and it is made again"
-            ) from None
-
-    def _tensor(self, about: dict[str, Any], dtype: Any, data: int) -> np.ndarray:
-        shape, start = about["shape"], data + about["data_offsets"][0]
-        return np.frombuffer(self._map, dtype, math.prod(shape), start).reshape(shape)
-
-    def release(self) -> None:
-        if hasattr(mmap, "MADV_DONTNEED"):
-            self._map.madvise(mmap.MADV_DONTNEED)
-
-
-class Shards:
-    """The vectors of all shards as one array, float16 (Σp, d); a slice inside one shard is a view of the file."""
-
-    dtype = np.dtype(np.float16)
-
-    def __init__(self, shards: Sequence[Shard]):
-        self.shards = shards
-        sizes = [len(shard.vectors) for shard in shards]
-        self.starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        self.shape = (int(self.starts[-1]), shards[0].vectors.shape[1])
-
-    def stream(self) -> Iterator[tuple[int, np.ndarray]]:
-        """(first patch, vectors) of every shard in order, the memory of those well behind given back on the way.
-
-        Given back again and again: a task that was still reading a shard brings some of it back.
-        """
-        for at, shard in enumerate(self.shards):
-            for earlier in self.shards[max(0, at - BEHIND) : max(0, at - 2)]:
-                earlier.release()
-            yield int(self.starts[at]), shard.vectors
-        for shard in self.shards[-BEHIND:]:
-            shard.release()
-
-    def __getitem__(self, at: slice | np.ndarray) -> np.ndarray:
-        """A slice, or the vectors at sorted positions."""
-        if isinstance(at, slice):
-            start, stop, step = at.indices(self.shape[0])
-            if step != 1:
-                raise ValueError("vectors are read in order; a slice takes no step")
-            first, last = np.searchsorted(self.starts, [start, stop - 1], side="right") - 1
-            parts = [
-                shard.vectors[max(start - begin, 0) : stop - begin]
-                for begin, shard in zip(self.starts[first : last + 1], self.shards[first : last + 1], strict=True)
-            ]
-            return parts[0] if len(parts) == 1 else np.concatenate([self.shards[0].vectors[:0], *parts])
-        parts = [block[at[(at >= begin) & (at < begin + len(block))] - begin] for begin, block in self.stream()]
-        return np.concatenate(parts)
-
-
-def stream(vectors: MultiVectors) -> Iterator[tuple[int, np.ndarray]]:
-    """(first patch, contiguous array) of every part of the vectors, in order, one part in memory at a time."""
-    return vectors.vectors.stream() if isinstance(vectors.vectors, Shards) else iter([(0, vectors.vectors)])
-
-
 def fetch(
-    encoder: Encodes, items: Sequence[Document] | Sequence[Query], role: str, stages: Stages, root: Path | None = None
-) -> MultiVectors:
+    encoder: Encodes, items: Sequence[Document] | Sequence[Query], role: str, stages: Stages, root: Path | None = None,
+    engine: Map | None = None,
+) -> MultiVectors:  # fmt: skip
     """Vectors of the items under an encoder: from the cache, or encoded shard by shard and cached.
 
     role: ``document`` or ``query``. An encoder with a ``backbone`` projects the backbone's vectors, which are cached
-    too. Of several processes one encodes; a damaged file is told and made again, and it alone. Raises DataError naming
-    items without a vector or with one that is not finite.
+    too. Of several processes one encodes; a damaged file is told and made again, and it alone. engine: where shards are
+    encoded, if not here. Raises DataError naming items without a vector or with one that is not finite.
     """
     key = digest(FORMAT, SHARD, encoder.fingerprint, encoder.recipe(role), [content(item) for item in items])
     folder, many = (root or cache_folder()) / "vectors" / key, {"query": "queries"}.get(role, f"{role}s")
     if not _whole(folder, many, stages):
         with lock(folder, f"encoding these {many}"):
             if not _whole(folder, many, stages):
-                _make(folder, encoder, items, role, many, stages, root)
+                _make(folder, encoder, items, role, many, stages, root, engine)
     return read(folder)
 
 
 def _make(
     folder: Path, encoder: Encodes, items: Sequence[Document] | Sequence[Query], role: str, many: str, stages: Stages,
-    root: Path | None,
+    root: Path | None, engine: Map | None,
 ) -> None:  # fmt: skip
     """Encode the shards that are not there or damaged; then the ids and the manifest, which name them all."""
-    for unfinished in folder.glob(".*.part"):
-        unfinished.unlink(missing_ok=True)  # of a process that was killed
+    folder.mkdir(parents=True, exist_ok=True)
+    _remove_unfinished(folder)
     about, verb = _manifest(folder), "encode"
     if about is None and (folder / "manifest.json").exists():
         stages.tell(f"{folder / 'manifest.json'} is damaged; it is made again from the shards")
     paths = [folder / f"{number:05d}.safetensors" for number in range(-(-len(items) // SHARD))]
     sums = dict(zip(paths, _sums(paths, about), strict=True))
     if (backbone := getattr(encoder, "backbone", None)) and not all(sums.values()):
-        encoder, verb = Projected(encoder, fetch(backbone, items, role, stages, root)), "project"
+        encoder, verb = Projected(encoder, fetch(backbone, items, role, stages, root, engine)), "project"
     with stages(f"{verb} {many}", len(items), many) as advance:
-        for number, path in enumerate(paths):
-            part = items[number * SHARD : (number + 1) * SHARD]
-            if sums[path]:
-                advance(len(part))
-                continue
-            if path.exists():
-                stages.tell(f"{path} is damaged; these {len(part):,} {many} are encoded again")
-            encoded: list[np.ndarray] = [np.empty((0, 0))] * len(part)
-            for batch in encoder.encode(part, role):
-                for at, vectors in batch:
-                    encoded[at] = vectors
-                advance(len(batch), sum(len(vectors) for _, vectors in batch))
-            sealed, sums[path] = _seal(_shard([item.id for item in part], encoded))
-            write_atomically(path, sealed)
+
+        def missing() -> Iterator[tuple[Path, Sequence[Document | Query]]]:
+            for number, path in enumerate(paths):
+                some = items[number * SHARD : (number + 1) * SHARD]
+                if sums[path]:
+                    advance(len(some))
+                    continue
+                if path.exists():
+                    stages.tell(f"{path} is damaged; these {len(some):,} {many} are encoded again")
+                yield path.absolute(), some
+
+        work = functools.partial(_encode, encoder, role, None if engine else advance)
+        for (path, some), (found, patches) in (engine or serial)(work, missing()):
+            sums[folder / path.name] = found
+            if engine:
+                advance(len(some), patches)
+    _remove_unfinished(folder)
     names = {path.name: found for path, found in sums.items()}
     _finish(folder, [item.id for item in items], encoder.recipe(role), names)
+
+
+def _encode(
+    encoder: Encodes, role: str, advance: Callable[[int, int], None] | None, shard: tuple[Path, Sequence[Any]]
+) -> tuple[str, int]:
+    """Encode and write one shard: (its xxh3, its patches). It depends on no other shard, nor on where it is made."""
+    path, items = shard
+    path.parent.stat()  # a machine that does not see the folder must not make one of its own
+    encoded: list[np.ndarray] = [np.empty((0, 0))] * len(items)
+    for batch in encoder.encode(items, role):
+        for at, vectors in batch:
+            encoded[at] = vectors
+        if advance:
+            advance(len(batch), sum(len(vectors) for _, vectors in batch))
+    sealed, found = _seal(_shard([item.id for item in items], encoded))
+    write_atomically(path, sealed)
+    return found, sum(map(len, encoded))
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Files that a process was writing when it was killed."""
+    for unfinished in folder.glob(".*.part"):
+        unfinished.unlink(missing_ok=True)
 
 
 def _shard(ids: Sequence[str], encoded: Sequence[np.ndarray]) -> bytes:

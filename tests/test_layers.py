@@ -15,9 +15,11 @@ ROOMS = [
         "registry",
         "progress",
         "files",
+        "work",
         "randomness",
         "corpora",
         "encoders",
+        "shards",
         "store",
         "lengths",
         "injection",
@@ -57,7 +59,7 @@ def test_imports_point_upward(path):
     assert not below, f"{here} imports {below}, which lie below it"
 
 
-@pytest.mark.parametrize("package, user", [("faiss", "indexes.py"), ("triton", "fused.py")])
+@pytest.mark.parametrize("package, user", [("faiss", "indexes.py"), ("triton", "fused.py"), ("ray", "ray.py")])
 def test_only_one_file_imports(package, user):
     assert [path.name for path in FILES if package in {name.split(".")[0] for name in modules(path)}] == [user]
 

@@ -111,14 +111,14 @@ def in_two_threads(work):
 
 
 def test_two_searches_build_one_index(tmp_path, monkeypatch):
-    built, build = [], indexes._built
+    built, build = [], indexes._build
 
     def counted(*arguments):
         built.append(1)
         time.sleep(0.1)
         return build(*arguments)
 
-    monkeypatch.setattr(indexes, "_built", counted)
+    monkeypatch.setattr(indexes, "_build", counted)
     vectors, asked = named(MANY, "documents"), named(ASKED, "queries")
     one, other = in_two_threads(lambda: candidates.find("faiss", search(vectors, asked, tmp_path)).rows)
     assert built == [1]

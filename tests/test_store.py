@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
-from harness import store
+from harness import shards, store
 from harness.errors import DataError
 from harness.progress import Stages
 from harness.records import Document, MultiVectors
@@ -115,7 +115,7 @@ def test_shards_read_as_one_array(tmp_path, small, data, words):
     assert got.vectors[start:start].shape == (0, DIM)
     picks = np.array(sorted(data.draw(st.lists(st.integers(0, len(whole) - 1)))), np.int64)
     np.testing.assert_array_equal(got.vectors[picks], whole[picks])
-    parts = [(start, np.array(part)) for start, part in store.stream(got)]
+    parts = [(start, np.array(part)) for start, part in shards.stream(got)]
     np.testing.assert_array_equal(np.concatenate([part for _, part in parts]), whole)
     assert [start for start, _ in parts] == [sum(words[:shard]) for shard in range(0, len(words), 3)]
 
@@ -136,7 +136,7 @@ def multi(items):
 
 def test_vectors_in_memory_stream_as_one_part():
     held = multivectors([3, 2])
-    [(start, part)] = store.stream(held)
+    [(start, part)] = shards.stream(held)
     assert start == 0
     np.testing.assert_array_equal(part, held.vectors)
 

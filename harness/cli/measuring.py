@@ -7,6 +7,7 @@ from typing import Annotated
 
 from harness.cli.app import app
 from harness.cli.options import (
+    Address,
     Candidates,
     Checkpoint,
     Config,
@@ -51,6 +52,7 @@ def eval_(
     trust_remote_code: Trust = False,
     device: Device = "auto",
     engine: Engine = "local",
+    address: Address = None,
     output: Output = Path("runs"),
     resume: Resume = False,
     config: Config = None,
@@ -88,6 +90,7 @@ def stress(
     trust_remote_code: Trust = False,
     device: Device = "auto",
     engine: Engine = "local",
+    address: Address = None,
     output: Output = Path("runs"),
     resume: Resume = False,
     config: Config = None,

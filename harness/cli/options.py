@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-HOW = ("device", "engine", "output", "resume", "explain", "trust_remote_code")
+HOW = ("device", "engine", "address", "output", "resume", "explain", "trust_remote_code")
 """Options that say how a question is answered; a config file holds none of them."""
 
 
@@ -60,7 +60,8 @@ Limit = Annotated[int | None, option("Only the first queries.")]
 Seed = Annotated[int | None, option("Of everything random. [0]")]
 Dtype = Annotated[str | None, option("Of the encoder: float32, or bfloat16, faster where the CPU has it. [float32]")]
 Device = Annotated[str, option("auto, cpu or cuda. [auto]")]
-Engine = Annotated[str, option("Where scoring runs. [local]")]
+Engine = Annotated[str, option("Where work runs: local, or ray, tasks on a cluster. [local]")]
+Address = Annotated[str | None, option("Of a Ray cluster, e.g. 10.0.0.1:6379. [a local one]")]
 Output = Annotated[Path, option("Folder of runs. [runs]")]
 Resume = Annotated[bool, option("Show a finished run again, or finish one.")]
 Trust = Annotated[bool, option("Run code that the checkpoint brings. [off]", "--trust-remote-code")]

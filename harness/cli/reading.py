@@ -9,6 +9,7 @@ import typer
 
 from harness.cli.app import app
 from harness.cli.options import (
+    Address,
     Candidates,
     Config,
     Dataset,
@@ -52,6 +53,7 @@ def compare(
     trust_remote_code: Trust = False,
     device: Device = "auto",
     engine: Engine = "local",
+    address: Address = None,
     output: Output = Path("runs"),
     config: Config = None,
 ) -> None:

@@ -98,6 +98,13 @@ class Precomputed:
         self.fingerprint = digest([(part.path.name, checksum(part.path)) for part in parts])
         self._open = functools.lru_cache(maxsize=1)(reader)  # one file at a time
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_open"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """In another process, which opens files of its own."""
+        vars(self).update(state, _open=functools.lru_cache(maxsize=1)(reader))
+
     def recipe(self, role: str) -> dict[str, Any]:
         dtypes = sorted({part.dtype for part in self.parts[role]})
         return {"family": "precomputed", "role": role, "dtype": ",".join(dtypes), "dim": self.parts[role][0].dim}

@@ -4,9 +4,9 @@
 import importlib
 import pkgutil
 
-from harness.engines.base import ENGINES
+from harness.engines.base import ENGINES, Engine
 
-__all__ = ["ENGINES"]
+__all__ = ["ENGINES", "Engine"]
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")

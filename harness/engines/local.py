@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from harness.engines.base import ENGINES
 
@@ -25,6 +25,7 @@ class Local:
     """Items are handed out as threads come free; only a few are waiting at a time. They come back in order."""
 
     threads: int = field(default_factory=cores)
+    wide: ClassVar[None] = None
 
     def __call__(self, work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
         pool = ThreadPoolExecutor(self.threads, "engine")

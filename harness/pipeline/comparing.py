@@ -39,6 +39,7 @@ def compare(
     progress: bool = False,
     device: str = "auto",
     engine: str = "local",
+    address: str | None = None,
     trust_remote_code: bool = False,
     **question: Any,
 ) -> Comparison:
@@ -49,8 +50,7 @@ def compare(
     Raises HarnessError, with every way in which the runs answer different questions.
     """
     check_output(Path(output))
-    names = checkpoint.split(",") if isinstance(checkpoint, str) else list(checkpoint or [])
-    names = [name.strip() for name in names]
+    names = [name.strip() for name in (checkpoint.split(",") if isinstance(checkpoint, str) else checkpoint or [])]
     _check_given(runs, names, question)
     problems = Problems()
     if names and baseline is not None and not average_seeds and baseline not in [*names, *map(slug, names)]:
@@ -59,8 +59,8 @@ def compare(
         with problems:
             resolve(EvalConfig, **question, checkpoint=name)
     problems.stop(OptionError)
-    how: dict[str, Any] = {"output": output, "device": device, "engine": engine, "resume": True, "progress": progress,
-                           "trust_remote_code": trust_remote_code}  # fmt: skip
+    how: dict[str, Any] = {"output": output, "device": device, "engine": engine, "address": address, "resume": True,
+                           "progress": progress, "trust_remote_code": trust_remote_code}  # fmt: skip
     found = [evaluate(**{**question, "checkpoint": name}, **how) for name in names] if names else read(runs)
     labelled = label(found)
     notes, given = comparison.check(labelled), labelled

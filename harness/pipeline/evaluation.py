@@ -19,13 +19,15 @@ from harness.progress import Stages
 from harness.records import Arm, Candidates, ScoredDoc
 from harness.runs import Result, RunDirectory, slug
 from harness.scoring import padded
-from harness.scoring.sweep import Map, sweep
+from harness.scoring.sweep import sweep
+from harness.work import Map
 
 
 def evaluate(
     *,
     device: str = "auto",
     engine: str = "local",
+    address: str | None = None,
     output: str | Path = "runs",
     resume: bool = False,
     progress: bool = False,
@@ -37,10 +39,10 @@ def evaluate(
     question: the options of ``harness eval`` (see ``harness.config.EvalConfig``), lists as lists or text with commas.
     Raises HarnessError with every mistake found.
     """
-    config, device, work = begin(EvalConfig, question, device, engine, output)
+    config, device, work = begin(EvalConfig, question, device, engine, output, address)
     stages = Stages(progress)
-    inputs = prepare(config, device, stages, trust_remote_code)
-    found = find_candidates(config, inputs, stages)
+    inputs = prepare(config, device, stages, work, trust_remote_code)
+    found = find_candidates(config, inputs, stages, work)
     run = directory(config, inputs, output)
     if run.finished and resume:
         return run.result()

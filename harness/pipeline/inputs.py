@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import platform
 import subprocess
 from collections.abc import Sequence
@@ -12,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from harness import candidates, corpora, encoders, metrics, store
 from harness.config import Q, Question, Reranking, Retrieval, resolve
-from harness.engines import ENGINES
+from harness.engines import ENGINES, Engine
 from harness.engines.local import cores
 from harness.errors import OptionError, Problems
 from harness.files import cache_folder, check_output, digest
 from harness.progress import Stages
 from harness.records import Candidates, Dataset, Manifest, MultiVectors
 from harness.runs import RunDirectory, slug
-from harness.scoring.sweep import Map
 
 if TYPE_CHECKING:
     import torch
@@ -55,7 +55,7 @@ class Inputs:
         }
 
 
-def prepare(config: Retrieval, device: str, stages: Stages, trust: bool = False) -> Inputs:
+def prepare(config: Retrieval, device: str, stages: Stages, engine: Engine, trust: bool = False) -> Inputs:
     """Dataset and the vectors of its documents and queries, from the cache where they are there.
 
     trust: run code that the checkpoint brings.
@@ -65,8 +65,8 @@ def prepare(config: Retrieval, device: str, stages: Stages, trust: bool = False)
     with stages("load checkpoint"):
         encoder = encoders.load(config.checkpoint, config.dtype, device, trust)
     encoders.accept(encoder, dataset.documents)
-    documents = store.fetch(encoder, dataset.documents, "document", stages)
-    queries = store.fetch(encoder, dataset.queries, "query", stages)
+    documents = store.fetch(encoder, dataset.documents, "document", stages, engine=engine.wide)
+    queries = store.fetch(encoder, dataset.queries, "query", stages, engine=engine.wide)
     counts = documents.counts
     whole = [name for name in getattr(config, "measures", ()) if metrics.cutoff(name) is None]
     notes = [f"{', '.join(whole)} see the first {config.depth:,} documents a query"] if whole else []  # type: ignore[attr-defined]
@@ -78,9 +78,9 @@ def prepare(config: Retrieval, device: str, stages: Stages, trust: bool = False)
     return Inputs(dataset, documents, queries, encoder, device, notes)
 
 
-def find_candidates(config: Reranking, inputs: Inputs, stages: Stages) -> Candidates:
+def find_candidates(config: Reranking, inputs: Inputs, stages: Stages, engine: Engine) -> Candidates:
     search = candidates.Search(inputs.dataset, inputs.documents, inputs.queries, config.depth, config.index, stages,
-                               cache_folder(), inputs.device, inputs.notes)  # fmt: skip
+                               cache_folder(), inputs.device, inputs.notes, engine, engine.wide)  # fmt: skip
     return candidates.find(config.candidates, search)
 
 
@@ -122,19 +122,37 @@ def provenance(
     )  # fmt: skip
 
 
-def begin(kind: type[Q], question: dict[str, Any], device: str, engine: str, output: str | Path) -> tuple[Q, str, Map]:
+def begin(
+    kind: type[Q], question: dict[str, Any], device: str, engine: str, output: str | Path, address: str | None = None
+) -> tuple[Q, str, Engine]:
     """Everything a command was asked, checked before anything is done: (config, device, engine)."""
     problems = Problems()
     found: list[Any] = []
     for read in (
-        lambda: resolve(kind, **question), lambda: pick_device(device), lambda: ENGINES[engine](),
+        lambda: resolve(kind, **question), lambda: pick_device(device), lambda: make_engine(engine, address),
         lambda: check_output(Path(output)),
     ):  # fmt: skip
         with problems:
             found.append(read())
     problems.stop(OptionError)
-    config, device, work, _ = found
-    return config, device, work
+    config, found_device, work, _ = found
+    if work.wide is None:
+        return config, found_device, work
+    if not issubclass(kind, Reranking):
+        raise OptionError(f"harness {config.command} works on this machine; leave --engine {engine} out")
+    if device not in ("auto", "cpu"):
+        raise OptionError(f"engine {engine!r} works on CPUs; leave --device {device} out")
+    return config, "cpu", work
+
+
+def make_engine(name: str, address: str | None) -> Engine:
+    """The engine of that name. Raises OptionError if there is none, or if it takes no address and one is given."""
+    kind = ENGINES[name]
+    if address is None:
+        return kind()
+    if "address" not in inspect.signature(kind).parameters:
+        raise OptionError(f"engine {name!r} has no --address; give --engine ray with it, or leave it out")
+    return kind(address=address)
 
 
 def start(run: RunDirectory, config: Question) -> None:

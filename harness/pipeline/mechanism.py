@@ -20,7 +20,7 @@ from harness.pipeline.inputs import Inputs, begin, directory, manifest, prepare,
 from harness.progress import Stages
 from harness.randomness import generator
 from harness.runs import Result, RunDirectory, slug
-from harness.scoring.sweep import serial
+from harness.work import serial
 
 NAMES = [field.name for field in fields(Concentration)]
 FIGURES = ["gini", "gini_standard", "top_share", "effective_patches", "zero_share"]
@@ -43,9 +43,9 @@ def gradients(
 
     question: the options of ``harness gradients`` (see ``harness.config.GradientsConfig``). Raises HarnessError.
     """
-    config, device, _ = begin(GradientsConfig, question, device, "local", output)
+    config, device, work = begin(GradientsConfig, question, device, "local", output)
     stages = Stages(progress)
-    inputs = prepare(config, device, stages, trust_remote_code)
+    inputs = prepare(config, device, stages, work, trust_remote_code)
     run = directory(config, inputs, output)
     if run.finished and resume:
         return run.result()

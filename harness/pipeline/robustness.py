@@ -25,13 +25,15 @@ from harness.records import Arm, Candidates, rank
 from harness.runs import Result, RunDirectory, slug
 from harness.scoring import padded
 from harness.scoring.injected import AttackScores, attack
-from harness.scoring.sweep import Map, sweep
+from harness.scoring.sweep import sweep
+from harness.work import Map
 
 
 def stress(
     *,
     device: str = "auto",
     engine: str = "local",
+    address: str | None = None,
     output: str | Path = "runs",
     resume: bool = False,
     progress: bool = False,
@@ -41,15 +43,14 @@ def stress(
 ) -> Result:
     """Inject patches into non-relevant candidates at every count; write a run directory and return its tables.
 
-    question: the options of ``harness stress`` (see ``harness.config.StressConfig``); explain: a query's id, whose
-    token-level table and chart are written too. Raises HarnessError.
-    """
-    config, device, work = begin(StressConfig, question, device, engine, output)
+    question: the options of ``harness stress`` (see ``harness.config``); explain: a query's id, whose token-level table
+    and chart are written too. Raises HarnessError."""
+    config, device, work = begin(StressConfig, question, device, engine, output, address)
     config = replace(config, counts=tuple(sorted({0, *config.counts})))  # losses are against no injection
     stages = Stages(progress)
-    inputs = prepare(config, device, stages, trust_remote_code)
+    inputs = prepare(config, device, stages, work, trust_remote_code)
     check(explain, inputs)
-    found = find_candidates(config, inputs, stages)
+    found = find_candidates(config, inputs, stages, work)
     run = directory(config, inputs, output)
     gold, others, added = split_gold(found, inputs)
     explained = explain_query(explain, config, inputs, others) if explain else None
@@ -65,8 +66,8 @@ def stress(
     if silent := [pool for pool in config.pool if summary.loc[summary["pool"] == pool, "hijack_rate"].isna().any()]:
         notes.append(f"{', '.join(silent)} cannot tell which part of a selection is injected: no hijack rate")
     write_shown(config, inputs, others, per_query, run, stages)
-    notes += padded.notes(inputs.accelerator)
-    done = manifest(config, inputs, stages, engine, notes, candidates=about(config, inputs, found))
+    done = manifest(config, inputs, stages, engine, notes + padded.notes(inputs.accelerator),
+                    candidates=about(config, inputs, found))  # fmt: skip
     return replace(run.finish(summary, per_query, tests, done), explained=explained)
 
 

@@ -25,7 +25,7 @@ from harness.records import Manifest
 from harness.reports import charts
 from harness.reports.figures import figure_one, tradeoff
 from harness.runs import RunDirectory
-from harness.scoring.sweep import Map
+from harness.work import Map
 from harness.worlds import analysis
 from harness.worlds.measuring import by_length, encoded, ginis, under_injection
 from harness.worlds.plan import Trial

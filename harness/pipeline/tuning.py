@@ -25,8 +25,8 @@ from harness.pipeline.material import Material, gather, judge
 from harness.progress import Rows, Stages
 from harness.records import Manifest
 from harness.runs import RunDirectory, slug
-from harness.scoring.sweep import Map
 from harness.training.loop import Recipe, fit, restore, state_of
+from harness.work import Map
 
 COLUMNS = ["pool", "seed", "epoch", "loss", "measure", "value"]
 EPOCHS = {"projection": 20, "encoder": 3}

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from llvmlite import ir
 from numba.core import types
+from threadpoolctl import threadpool_limits
 
 from harness.scoring.kernels.base import OPTIONS, lowered
 
@@ -34,6 +35,18 @@ def address() -> int:
     """Where sgemm begins, or 0."""
     library = _mkl()
     return 0 if library is None else ctypes.cast(library.SGEMM, ctypes.c_void_p).value or 0
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Whoever multiplies, BLAS or torch, does so on the calling thread alone: scores depend on no number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1, user_api="blas"):
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

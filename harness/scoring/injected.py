@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numba as nb
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from harness.aggregators import Aggregator
@@ -27,7 +26,9 @@ from harness.scoring.gemm import multiply
 from harness.scoring.kernels import kernel_of
 from harness.scoring.kernels.base import ANY_ORDER, OPTIONS, finish_at, share_at, start_at, update_at
 from harness.scoring.padded import Piece, products, score_pieces
-from harness.scoring.sweep import Map, Run, invert, serial, state_rows, ways
+from harness.scoring.sweep import Run, invert, state_rows, ways
+from harness.shards import part
+from harness.work import Map, serial
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def attack(
         chosen = iter([(list(range(len(aggregators))), functools.partial(_attack_padded, *there, whole))])
     shape = (len(aggregators), len(injection.counts), *candidates.rows.shape)
     values, hijacked = (np.full(shape, np.nan, np.float32) for _ in range(2))
-    with threadpool_limits(1, user_api="blas"):
+    with gemm.one_thread_each():
         for at, way in chosen:
             score = functools.partial(way, shared, [aggregators[one] for one in at])
             for run, (scored, held) in engine(score, invert(candidates, vectors)):
@@ -171,10 +172,11 @@ def _attack_compiled(shared: _Attack, aggregators: Sequence[Aggregator], run: Ru
     kernels = [kernel for one in aggregators if (kernel := kernel_of(one))]
     counts = np.array(shared.injection.counts, np.int64)
     picks = shared.picks(run.queries, np.repeat(run.rows, np.diff(run.pairs)))
+    own = part(shared.vectors, run.shard)
     out, held = (np.empty((len(kernels), len(counts), len(run.queries)), np.float32) for _ in range(2))
     with gemm.single_threaded():
         attack_run(
-        run.own.view(np.uint16), run.starts, shared.vectors.counts[run.rows], shared.tokens, shared.queries.offsets,
+        own.view(np.uint16), run.starts, shared.vectors.counts[run.rows], shared.tokens, shared.queries.offsets,
         run.pairs, run.queries, shared.banks, picks, counts, np.stack([kernel.addresses for kernel in kernels]),
         state_rows(kernels, aggregators, int(shared.vectors.counts[run.rows].max() + counts.max())),
         np.array([kernel.parameter(one) for kernel, one in zip(kernels, aggregators, strict=True)]),
@@ -229,8 +231,8 @@ def _attack_piece(
             clean, other, seen = aggregator.reduce(sims), None, 0
             for k, count in enumerate(counts):
                 if count > seen:
-                    part = aggregator.reduce(injected[..., seen:count])
-                    other, seen = part if other is None else aggregator.merge(other, part), count
+                    more = aggregator.reduce(injected[..., seen:count])
+                    other, seen = more if other is None else aggregator.merge(other, more), count
                 state = clean if other is None else aggregator.merge(clean, other)
                 out[0, a, k][lanes] = aggregator.finish(state).float()
                 if other is not None:

@@ -22,6 +22,7 @@ from torch import Tensor
 from harness.aggregators import MASKED, Aggregator
 from harness.errors import first_line
 from harness.lengths import Streams
+from harness.shards import part
 
 if TYPE_CHECKING:
     from harness.scoring.sweep import Run
@@ -141,10 +142,10 @@ def _piece(cut: Streams, bounds: np.ndarray, run: Run, documents: np.ndarray, by
     queries = run.queries[by_document[0] : by_document[-1]]
     sizes = np.diff(bounds)[queries]
     pairs = np.concatenate([[0], np.cumsum(sizes)])
-    parts = []
+    parts, own = [], part(cut.vectors, run.shard)
     for number in documents:
         row, start = int(run.rows[number]), int(run.starts[number])
-        parts += [run.own[start : start + int(cut.kept[row])], cut.filler(row)]
+        parts += [own[start : start + int(cut.kept[row])], cut.filler(row)]
     counts = cut.counts[run.rows[documents]]
     return Piece(
         streams=np.concatenate(parts),

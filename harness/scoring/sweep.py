@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 
 from harness.aggregators import Aggregator
 from harness.lengths import Streams, streams
@@ -17,29 +16,25 @@ from harness.records import Arm, Candidates, MultiVectors, SweepScores
 from harness.scoring import gemm, padded
 from harness.scoring.compiled import score_run
 from harness.scoring.kernels import Kernel, kernel_of
-from harness.store import stream
+from harness.shards import part, stream
+from harness.work import Map, serial
 
 RUN = 128  # documents a task: enough that the work around a task is small, and many enough to balance cores
-
-Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[tuple[Any, Any]]]
-"""An engine: calls the function on every item, such as a Run, and yields items with what it gave, in any order."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """Some documents of one shard, and the (query, slot) pairs that want them, document by document."""
+    """Some documents of one shard, and the (query, slot) pairs that want them, document by document.
+
+    It names the shard and holds none of its vectors, so that it can be scored in another process.
+    """
 
     rows: np.ndarray  # int64 (n)
-    own: np.ndarray  # float16 (P, d), the shard
+    shard: int  # of the vectors' parts, see harness.shards.part
     starts: np.ndarray  # int64 (n), where each document begins in the shard
     pairs: np.ndarray  # int64 (n + 1) into queries and slots
     queries: np.ndarray  # int64 (N)
     slots: np.ndarray  # int64 (N)
-
-
-def serial(score: Callable[[Run], Any], runs: Iterable[Run]) -> Iterator[tuple[Run, Any]]:
-    """The plainest engine: one run after the other."""
-    return ((run, score(run)) for run in runs)
 
 
 def sweep(
@@ -66,7 +61,7 @@ def sweep(
     if device is not None:
         tokens, chosen = torch.from_numpy(tokens).to(device), padded.ways(aggregators, device)
     values = np.full((len(aggregators), len(lengths), *candidates.rows.shape), np.nan, np.float32)
-    with threadpool_limits(1, user_api="blas"):  # a task per core, each with its own single-threaded multiplication
+    with gemm.one_thread_each():  # a task per core, each with its own single-threaded multiplication
         for at, way in chosen:
             score = functools.partial(way, cut, tokens, queries.offsets, [aggregators[one] for one in at])
             for run, scored in engine(score, invert(candidates, vectors)):
@@ -100,16 +95,16 @@ def invert(candidates: Candidates, vectors: MultiVectors) -> Iterator[Run]:
     queries, slots, wanted = queries[order], slots[order], wanted[order]
     rows, first = np.unique(wanted, return_index=True)
     ends = np.append(first, len(wanted))
-    for begin, block in stream(vectors):
+    for number, (begin, block) in enumerate(stream(vectors)):
         here = np.flatnonzero((vectors.offsets[rows] >= begin) & (vectors.offsets[rows] < begin + len(block)))
         for start in range(0, len(here), RUN):
-            part = here[start : start + RUN]
-            span = slice(ends[part[0]], ends[part[-1] + 1])
+            these = here[start : start + RUN]
+            span = slice(ends[these[0]], ends[these[-1] + 1])
             yield Run(
-                rows=rows[part],
-                own=block,
-                starts=vectors.offsets[rows[part]] - begin,
-                pairs=ends[part[0] : part[-1] + 2] - ends[part[0]],
+                rows=rows[these],
+                shard=number,
+                starts=vectors.offsets[rows[these]] - begin,
+                pairs=ends[these[0] : these[-1] + 2] - ends[these[0]],
                 queries=queries[span],
                 slots=slots[span],
             )
@@ -122,7 +117,7 @@ def _score_compiled(cut: Streams, tokens, bounds, aggregators: Sequence[Aggregat
     out = np.empty((len(kernels), cut.counts.shape[1], len(run.queries)), np.float32)
     with gemm.single_threaded():
         score_run(
-            run.own.view(np.uint16),
+            part(cut.vectors, run.shard).view(np.uint16),
             run.starts,
             cut.kept[run.rows],
             np.concatenate(filler).view(np.uint16),
@@ -154,8 +149,8 @@ def _score_torch(cut: Streams, tokens, bounds, aggregators: Sequence[Aggregator]
             state, seen = None, 0
             for at, stop in enumerate(cut.counts[row].tolist()):
                 if stop > seen:
-                    part = aggregator.reduce(sims[:, seen:stop])
-                    state, seen = part if state is None else aggregator.merge(state, part), stop
+                    more = aggregator.reduce(sims[:, seen:stop])
+                    state, seen = more if state is None else aggregator.merge(state, more), stop
                 summed = torch.zeros(len(wanting)).index_add_(0, owner, aggregator.finish(state).float())
                 out[a, at, run.pairs[number] : run.pairs[number + 1]] = summed
     return out
