@@ -91,6 +91,10 @@ class MultiVectors:
         """Patches of each item, int64 (n)."""
         return np.diff(self.offsets)
 
+    def sizes(self, rows: np.ndarray | int) -> np.ndarray:
+        """Patches of some items, int64 like rows; the others are not counted."""
+        return self.offsets[np.asarray(rows) + 1] - self.offsets[rows]
+
     def of(self, row: int) -> np.ndarray:
         """Vectors of one item, float16 (p, d)."""
         return np.asarray(self.vectors[int(self.offsets[row]) : int(self.offsets[row + 1])])

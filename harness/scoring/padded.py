@@ -144,8 +144,8 @@ def _piece(cut: Streams, bounds: np.ndarray, run: Run, documents: np.ndarray, by
     parts = []
     for number in documents:
         row, start = int(run.rows[number]), int(run.starts[number])
-        parts += [run.own[start : start + int(cut.kept[row])], cut.filler(row)]
-    counts = cut.counts[run.rows[documents]]
+        parts += [run.own[start : start + int(cut.kept(row))], cut.filler(row)]
+    counts = cut.counts(run.rows[documents])
     return Piece(
         streams=np.concatenate(parts),
         starts=np.cumsum(counts[:, -1]) - counts[:, -1],
