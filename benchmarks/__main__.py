@@ -56,7 +56,7 @@ def measure_corpus(*_: Any) -> dict[str, Any]:
     print("\nhow time and memory grow with the corpus")
     made = corpus_growth.main()
     for name, row in made["exponents"].items():
-        print(f"  {name:<15} time ∝ documents^{row['seconds']:.2f}, memory ∝ documents^{row['peak']:.2f}:"
+        print(f"  {name:<24} time ∝ documents^{row['seconds']:.2f}, memory ∝ documents^{row['peak']:.2f}:"
               f" {row['bytes_per_document']:,.0f} bytes a document", flush=True)  # fmt: skip
     return made
 

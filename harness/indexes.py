@@ -7,7 +7,10 @@ is built a block of BLOCK bytes at a time; what a search reads is mapped, and th
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import math
+import os
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -107,7 +110,8 @@ def _opened(path: Path, stages: Stages):
         return None
     with contextlib.suppress(RuntimeError):  # which FAISS raises on a file that is cut off, or has no lists beside it
         if not damaged(path):
-            index = faiss.read_index(str(path), faiss.IO_FLAG_ONDISK_SAME_DIR | faiss.IO_FLAG_READ_ONLY)
+            with _silent():
+                index = faiss.read_index(str(path), faiss.IO_FLAG_ONDISK_SAME_DIR | faiss.IO_FLAG_READ_ONLY)
             place = _place(index)
             if place is None or xxh3(place) == place.stem.rpartition("-")[2]:
                 return index
@@ -194,10 +198,26 @@ def _merge(index, inverted, names: Sequence[str], place: Path) -> None:
     for part in parts:
         held.push_back(_inverted(part).invlists)
     lists = faiss.OnDiskInvertedLists(inverted.nlist, inverted.code_size, str(place))
-    inverted.ntotal = lists.merge_from_multiple(held.data(), held.size(), True)
+    with _silent():
+        inverted.ntotal = lists.merge_from_multiple(held.data(), held.size(), True)
     index.ntotal = inverted.ntotal
     inverted.replace_invlists(lists, True)
     lists.this.disown()  # type: ignore[attr-defined]  # the index owns them
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Keep what FAISS's C++ prints about files off standard output, which is the command's own."""
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    sys.stdout.flush()
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        ctypes.CDLL(None).fflush(None)
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _inverted(index):

@@ -176,6 +176,7 @@ class Manifest:
     versions: dict[str, str]
     fingerprints: dict[str, str]
     seconds: dict[str, float] = field(default_factory=dict)
+    core_seconds: dict[str, float] = field(default_factory=dict)
     host: dict[str, Any] = field(default_factory=dict)
     candidates: dict[str, Any] = field(default_factory=dict)
     cells: list[dict[str, Any]] = field(default_factory=list)
