@@ -21,9 +21,9 @@ LETTERS = 5  # of a text, a patch
 ITEM = 230  # bytes of memory a document has besides its text: records, its id twice, its place
 ROW = 160  # bytes of memory more where vectors are read by id
 PAIR = 64  # bytes of memory a query and a candidate take in the scoring pass besides their scores
-GROWN = 1.6  # times its size that a list takes while it is filled
+GROWN = 1.4  # times its size that a list takes while it is filled
 WORKERS = (4, 16, 64)
-WEEK = 7 * 24 * 3600.0
+WEEK = 7 * 24.0  # hours
 
 
 @dataclass(frozen=True)
@@ -91,12 +91,13 @@ class Work:
 
 @dataclass(frozen=True)
 class Rates:
-    """What one machine does, measured. Seconds are wall seconds of all its cores, for one of what is named.
+    """What a core of one machine does, measured: seconds of a core's work, for one of what is named.
 
-    encode: a patch, parameters: multiplications a patch; write, check, open: a byte of vectors; read: a byte from disk;
-    train, assign: a multiplication; code: a patch added; asked: a query token's search besides its scans; scan: a code;
-    score: a pair, by arm; rank: a pair of a cell; compare: a query; memory, free: bytes of RAM and of disk here;
-    base, model: bytes of memory of the program and of the encoder; line, kept: bytes of memory and disk a ranked pair.
+    load: a document; encode: a patch, of so many parameters; write, check, open: a byte of vectors; read: a byte from
+    disk, waiting; assign: a multiplication of finding a patch's list, in k-means too; quantise: one of training product
+    codes; code: a patch added; asked: a query token's search besides its scans; scan: a code; score: a pair, by arm;
+    rank: a pair of a cell; compare: a query. In bytes: memory, free: RAM and disk of this machine; base, model: memory
+    of the program and of the encoder; line, kept: memory and disk a ranked pair takes.
     """
 
     cores: int
@@ -107,8 +108,8 @@ class Rates:
     check: float
     open: float
     read: float
-    train: float
     assign: float
+    quantise: float
     code: float
     asked: float
     scan: float
@@ -125,13 +126,16 @@ class Rates:
 
 @dataclass(frozen=True)
 class Stage:
-    """seconds: of this machine; multiplications; bytes: that must be moved; spread: whether workers share it."""
+    """seconds: of one core; bytes: that must be moved; shared: by nobody, the cores of one machine, or workers too.
+
+    accelerated: whether a GPU does it.
+    """
 
     name: str
     seconds: float
     multiplications: float = 0.0
     bytes: float = 0.0
-    spread: bool = True
+    shared: str = "workers"
     accelerated: bool = False
 
 
@@ -165,10 +169,11 @@ class Plan:
 
     def hours(self, stage: Stage) -> dict[str, float]:
         """Hours of a stage by where it runs. A worker is a core like those here; moving data to it is not counted."""
-        core = stage.seconds * (self.rates.cores if stage.spread else 1) / 3600
-        spread = {f"{count} workers": core / (count if stage.spread else 1) for count in WORKERS}
-        fast = self.gpu.seconds(stage) if stage.accelerated else stage.seconds
-        return {"1 core": core, "this machine": stage.seconds / 3600, "1 GPU": fast / 3600, **spread}
+        core = stage.seconds / 3600
+        here = core / (1 if stage.shared == "nobody" else self.rates.cores)
+        spread = {f"{count} workers": core / count if stage.shared == "workers" else here for count in WORKERS}
+        return {"1 core": core, "this machine": here,
+                "1 GPU": self.gpu.seconds(stage) / 3600 if stage.accelerated else here, **spread}  # fmt: skip
 
     def total(self) -> dict[str, float]:
         columns = [self.hours(stage) for stage in self.stages]
@@ -192,7 +197,7 @@ class Plan:
         limits: dict[str, Callable[[Plan], bool]] = {
             "memory": lambda plan: plan.peak > plan.rates.memory,
             "disk": lambda plan: sum(plan.storage.values()) > plan.rates.free,
-            "a week": lambda plan: sum(stage.seconds for stage in plan.stages) > WEEK,
+            "a week": lambda plan: plan.total()["this machine"] > WEEK,
         }
         return {name: _first(self, broken) for name, broken in limits.items()}
 
@@ -222,20 +227,14 @@ def memory(work: Work, rates: Rates) -> dict[str, float]:
     if work.spec.startswith(indexes.DISK):
         held = min(held, indexes.BLOCK)
     sample = 6 * min(indexes.SAMPLE * work.lists, work.rows) * work.dims + 8 * work.lists * work.dims
-    pooled = 4 * work.documents * work.dims + 12 * indexes_scores(work) if work.candidates == "pooled" else 0
     scores = work.pairs * 4 * work.pools * len(work.lengths)
     return {
         "program and model": rates.base + rates.model,
         "texts and ids": float(work.documents * (ITEM + by_id + LETTERS * work.patches * (work.reads != "ids"))),
-        "index": float(held * (GROWN if work.lists else 1) + sample + pooled),
+        "index": float(held * (GROWN if work.lists else 1) + sample),
         "scoring": float(work.pairs * PAIR + scores),
         "ranking": float(work.ranked * rates.line + scores + 8 * work.pairs),
     }
-
-
-def indexes_scores(work: Work) -> int:
-    """Similarities of pooled vectors held at once."""
-    return max(1 << 24, work.documents)
 
 
 def _stages(work: Work, rates: Rates) -> list[Stage]:
@@ -246,17 +245,17 @@ def _stages(work: Work, rates: Rates) -> list[Stage]:
     late = vectors * rates.read * (vectors > rates.memory)  # what memory cannot hold is read from disk each time
     cells = work.cells + (work.candidates != "exact")
     return [
-        Stage("load", work.documents * rates.load + vectors * rates.open, spread=False),
+        Stage("load", work.documents * rates.load + vectors * rates.open, shared="nobody"),
         Stage("encode", new * (rates.encode + 2 * work.dims * rates.write), new * rates.parameters, vectors,
               accelerated=rates.parameters > 0),
-        *(_index_stages(work, rates) if work.spec else _other(work, rates)),
+        *(_index_stages(work, rates) if work.spec else []),
         *(
             Stage(f"score {arm}", work.pairs * rates.score[arm] + late * touched / vectors, scored[arm], touched,
                   accelerated=True)
             for arm in work.arms
         ),
-        Stage("rank", work.ranked * cells * rates.rank, spread=False),
-        Stage("compare", work.queries * rates.compare, spread=False),
+        Stage("rank", work.ranked * cells * rates.rank, shared="nobody"),
+        Stage("compare", work.queries * rates.compare, shared="nobody"),
     ]  # fmt: skip
 
 
@@ -265,26 +264,19 @@ def _index_stages(work: Work, rates: Rates) -> list[Stage]:
     asked, probes = work.queries * work.tokens, indexes.probes_of(work.lists)
     scanned = asked * work.rows * (min(1.0, probes / work.lists) if work.lists else 1.0)
     product = CODES * work.dims if "PQ" in work.spec else 0
-    train = work.dims * ITERATIONS * sample * work.lists + CODE_ITERATIONS * min(sample, CODE_SAMPLE) * product
+    means = work.dims * ITERATIONS * sample * work.lists
+    codes = CODE_ITERATIONS * min(sample, CODE_SAMPLE) * product
     fill, coarse = work.rows * work.lists * work.dims, asked * work.lists * work.dims
     held, on_gpu = work.rows * work.code, not work.spec.startswith(indexes.DISK)
     late = scanned * work.code * rates.read * (held > rates.memory and not on_gpu)  # lists come from disk
     seconds = asked * rates.asked + coarse * rates.assign + max(scanned * rates.scan, late)
     return [
-        Stage("train", train * rates.train, train, sample * work.dims * 4.0, spread=False, accelerated=on_gpu),
+        Stage("train", means * rates.assign + codes * rates.quantise, means + codes, sample * work.dims * 4.0,
+              shared="machine", accelerated=on_gpu),
         Stage("index", fill * rates.assign + work.rows * rates.code, fill, work.rows * (2.0 * work.dims + work.code),
               accelerated=on_gpu),
         Stage("search", seconds, coarse + scanned * work.dims, scanned * work.code, accelerated=on_gpu),
     ]  # fmt: skip
-
-
-def _other(work: Work, rates: Rates) -> list[Stage]:
-    """The first stage without FAISS: pooled vectors are products, all documents need no search."""
-    if work.candidates == "exact":
-        return []
-    products = work.queries * work.documents * work.dims
-    seconds = work.rows * work.dims * 2 * rates.check + products * rates.assign + work.queries * work.documents * 1e-8
-    return [Stage("search", seconds, products, 4.0 * work.documents * work.dims)]
 
 
 def _first(plan: Plan, broken: Callable[[Plan], bool]) -> float:

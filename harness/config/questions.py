@@ -163,8 +163,8 @@ class PlanConfig(Question):
     def mistakes(cls, found: dict[str, Any]) -> Iterator[str]:
         if "documents" in found and found["documents"] is None:
             yield "documents: how many? give --documents 8.8e6, say"
-        if found.get("candidates") == "bm25":
-            yield "candidates bm25 depend on the texts, which a plan does not see; give faiss, pooled or exact"
+        if found.get("candidates") in ("bm25", "pooled"):
+            yield f"candidates {found['candidates']} are not planned for; give faiss or exact"
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import shutil
 import tempfile
 import time
 import tracemalloc
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,63 +19,35 @@ from harness.config import PlanConfig
 from harness.encoders.transformer import settings
 from harness.engines.local import Local, cores
 from harness.errors import OptionError
-from harness.files import cache_folder, digest, write_atomically
+from harness.files import cache_folder
 from harness.lengths import make_arm
-from harness.planning import Rates, Work
+from harness.planning import CODE_ITERATIONS, CODES, ITERATIONS, Rates, Work
 from harness.progress import Stages
 from harness.records import Candidates, Dataset, Document, MultiVectors, Qrel, Query, SweepScores
 from harness.runs import RunDirectory
 from harness.scoring.sweep import sweep
 
-FORMAT = 1  # raise it when what is measured changes
-ENCODED = 16_384  # tokens that an encoder is timed on
-INDEXED = 1 << 17  # patches that an index is timed on, at 128 dimensions
+STORED = 1 << 26  # bytes of vectors that are written, checked and read
+ENCODED = 8192  # tokens that an encoder is timed on
+INDEXED = 1 << 16  # patches that an index is timed on, at 128 dimensions
 MULTIPLIED = 4e9  # multiplications that the scoring pass is timed on
-LISTS = (1024, 16)  # of two small indexes: the one trains and assigns, the other scans
-PACKAGES = ("torch", "faiss-cpu", "faiss-gpu-cu12", "numpy", "numba", "transformers")
+MANY, FEW = 1024, 16  # lists of small indexes: the one trains and assigns, the other scans
+ASKED = 16  # queries that a search is timed on
 
 
-def rates(config: PlanConfig, work: Work, stages: Stages, again: bool) -> Rates:
-    """This machine's rates for such a work, measured once and kept under the cache; again: measure anew."""
-    about = config.plain() | dict.fromkeys(("documents", "queries", "depth"), round(work.sharing, 1))
-    kind = "".join(letter for letter in work.spec if not letter.isdigit())
-    path = cache_folder() / "rates" / f"{digest(FORMAT, about, kind, *machine())}.json"
-    here = {"memory": _memory(), "free": float(shutil.disk_usage(_there(cache_folder())).free)}
-    if path.exists() and not again:
-        return Rates(**(json.loads(path.read_text()) | here))
-    with stages("measure rates"):
-        found = _measure(config, work, here)
-    write_atomically(path, json.dumps(asdict(found), indent=1).encode())
-    return found
-
-
-def machine() -> list[Any]:
-    """What rates depend on besides the work: the processor, its cores, and the packages."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
-    found = []
-    for package in PACKAGES:
-        try:
-            found.append(f"{package} {version(package)}")
-        except ImportError:
-            continue
-    return [name or platform.processor(), cores(), os.environ.get("OMP_NUM_THREADS", ""), *found]
-
-
-def _measure(config: PlanConfig, work: Work, here: Mapping[str, float]) -> Rates:
-    with tempfile.TemporaryDirectory(prefix="rates-", dir=_there(cache_folder())) as folder:
+def measure(config: PlanConfig, work: Work, here: Mapping[str, float]) -> Rates:
+    """The rates of this machine for such a work; here: its memory and free disk. A quarter of a minute."""
+    (cache_folder() / "rates").mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".measured-", dir=cache_folder() / "rates") as folder:
         root = Path(folder)
-        base = _resident()
-        found: dict[str, Any] = dict(here) | {"cores": cores(), "base": base} | _store(work, root) | _texts(work, root)
-        found |= {"encode": 0.0, "parameters": 0.0, "open": found["sum"] if work.reads == "ids" else 0.0, "model": 0.0}
-        del found["sum"]
-        if work.reads == "text":
-            found |= _encoder(config, work)
-        found |= _index(work, root) if work.candidates != "exact" else dict.fromkeys(
-            ("train", "assign", "code", "asked", "scan"), 0.0)  # fmt: skip
-        found["score"] = {arm: _score(config, work, arm) for arm in work.arms}
-        return Rates(**found, **_rank(config, work, root), compare=_compare(config, work))  # type: ignore[arg-type]
+        found: dict[str, Any] = {**here, "cores": cores(), "base": _resident(), **_store(work, root)}
+        opened = found.pop("sum")
+        found |= _texts(work, root) | {"encode": 0.0, "parameters": 0.0, "model": 0.0, "open": 0.0}
+        found |= _encoder(config, work) if work.reads == "text" else {"open": opened}
+        none = dict.fromkeys(("assign", "quantise", "code", "asked", "scan"), 0.0)
+        found |= _index(work, root) if work.candidates != "exact" else none
+        found |= _rank(config, work, root) | {"compare": _compare(config, work)}
+        return Rates(**found, score={arm: _score(config, work, arm) for arm in work.arms})
 
 
 class Drawn:
@@ -105,12 +73,11 @@ def _drawn(work: Work, root: Path, count: int, patches: int, role: str = "docume
 
 
 def _store(work: Work, root: Path) -> dict[str, float]:
-    """Writing, checking and reading vectors, some 64 MB of them; a checkpoint of vectors is opened by a sha256."""
-    size = 1 << 26
-    count = max(1, size // (2 * work.patches * work.dims))
+    """Writing, checking and reading vectors; a checkpoint of vectors is opened by a sha256."""
+    count = max(1, STORED // (2 * work.patches * work.dims))
     held, quiet = _drawn(work, root, count, work.patches)
     total = held.vectors.shape[0] * work.dims * 2.0
-    wrote = quiet.seconds["encode documents"]
+    wrote = quiet.core_seconds["encode documents"]
     _, quiet = _drawn(work, root, count, work.patches)
     files = list(root.rglob("*.safetensors"))
     for path in files:
@@ -119,11 +86,11 @@ def _store(work: Work, root: Path) -> dict[str, float]:
     for path in files:
         path.read_bytes()
     read = time.perf_counter() - start
-    start = time.perf_counter()
+    start = time.process_time()
     for path in files:
         encoders.base.checksum(path)
-    return {"write": wrote / total, "check": quiet.seconds["check documents"] / total, "read": read / total,
-            "sum": (time.perf_counter() - start) / total}  # fmt: skip
+    return {"write": wrote / total, "check": quiet.core_seconds["check documents"] / total, "read": read / total,
+            "sum": (time.process_time() - start) / total}  # fmt: skip
 
 
 def _forget(path: Path) -> None:
@@ -144,9 +111,9 @@ def _texts(work: Work, root: Path) -> dict[str, float]:
     )
     (folder / "queries.jsonl").write_text(json.dumps({"_id": "q", "text": "word"}))
     (folder / "qrels" / "test.tsv").write_text("q\td0\t1\n")
-    start = time.perf_counter()
+    start = time.process_time()
     corpora.load(str(folder), "test")
-    return {"load": (time.perf_counter() - start) / count}
+    return {"load": (time.process_time() - start) / count}
 
 
 def _encoder(config: PlanConfig, work: Work) -> dict[str, float]:
@@ -158,9 +125,9 @@ def _encoder(config: PlanConfig, work: Work) -> dict[str, float]:
                           " encode some pages, and plan with embeddings:FOLDER")  # fmt: skip
     texts = [Document(str(at), " ".join(["word"] * work.patches)) for at in range(max(2, ENCODED // work.patches))]
     sum(len(batch) for batch in encoder.encode(texts[:2], "document"))
-    start = time.perf_counter()
+    start = time.process_time()
     made = sum(len(vectors) for batch in encoder.encode(texts, "document") for _, vectors in batch)
-    took = time.perf_counter() - start
+    took = time.process_time() - start
     about = settings(encoder.folder / "config.json")  # type: ignore[attr-defined]
     hidden, inner = about.get("hidden_size", 0), about.get("intermediate_size", 0)
     products = about.get("num_hidden_layers", 0) * (4 * hidden * hidden + 2 * hidden * inner)
@@ -168,39 +135,37 @@ def _encoder(config: PlanConfig, work: Work) -> dict[str, float]:
 
 
 def _index(work: Work, root: Path) -> dict[str, float]:
-    """Training, filling and searching two small indexes of the kind: one of many lists, one of few.
-
-    Flat indexes have no lists: they differ in size, and only their scans take time.
-    """
+    """Training, filling and searching small indexes: of bytes with many lists and with few, and of the kind itself."""
     rows = max(1 << 15, INDEXED * 128 // max(128, work.dims))
-    times = []
-    for at, lists in enumerate(LISTS):
-        count = (rows >> (2 * at if not work.lists else 0)) // 64
-        held, asked = (_drawn(work, root / str(at), *size)[0] for size in ((count, 64), (16, work.tokens, "query")))
-        spec = work.spec.replace(f"IVF{work.lists}", f"IVF{lists}") if work.spec else f"IVF{lists},SQ8"
-        qrels = [Qrel(asked.ids[0], held.ids[0], 1)]
-        judged = Dataset("drawn", "test", [], [Query(name, "") for name in asked.ids], qrels, "")
-        quiet = Stages(show=False)
-        candidates.SOURCES["faiss"](candidates.Search(judged, held, asked, 100, spec, quiet, root / str(at)))
-        tokens, total = asked.vectors.shape[0], held.vectors.shape[0]
-        times.append((lists, total, tokens, quiet.seconds))
-    (many, total, tokens, first), (few, fewer, _, second) = times
-    train, fill, search = (f"candidates: {name}" for name in ("train", "index", "search"))
-    if not work.lists and work.spec:
-        scan = max(1e-12, (first[search] - second[search]) / (tokens * (total - fewer)))
-        return {"train": 0.0, "assign": 0.0, "code": first[fill] / total, "scan": scan,
-                "asked": max(0.0, second[search] / tokens - fewer * scan)}  # fmt: skip
-    sample = min(indexes.SAMPLE * many, total)
-    product = 256 * work.dims * ("PQ" in work.spec)
-    trained = 10 * sample * many * work.dims + 25 * min(sample, 65_536) * product
-    assign = max(1e-13, (first[fill] - second[fill]) / (total * (many - few) * work.dims))
-    scanned = [indexes.probes_of(lists) / lists * total for lists in (many, few)]
-    coarse = [lists * work.dims * assign for lists in (many, few)]
-    each = [one[search] / tokens - more for one, more in zip((first, second), coarse, strict=True)]
-    scan = max(1e-12, (each[1] - each[0]) / (scanned[1] - scanned[0]))
-    return {"train": first[train] / trained, "assign": assign, "scan": scan,
-            "code": max(0.0, second[fill] / total - few * work.dims * assign),
-            "asked": max(0.0, each[0] - scanned[0] * scan)}  # fmt: skip
+    tokens = ASKED * work.tokens
+    kind = work.spec.replace(f"IVF{work.lists}", f"IVF{FEW}")
+    if work.spec and not work.lists:
+        (large, small) = (_searched(work, root / str(size), work.spec, size) for size in (rows, rows // 4))
+        scan = max(1e-12, (large["search"] - small["search"]) / (tokens * (rows - rows // 4)))
+        return {"assign": 0.0, "quantise": 0.0, "code": large["index"] / rows, "scan": scan,
+                "asked": max(0.0, small["search"] / tokens - rows // 4 * scan)}  # fmt: skip
+    many, few = (_searched(work, root / str(lists), f"IVF{lists},SQ8", rows) for lists in (MANY, FEW))
+    own = few if kind in ("", f"IVF{FEW},SQ8") else _searched(work, root / "own", kind, rows)
+    products = rows * (MANY - FEW) + ITERATIONS * min(rows, indexes.SAMPLE * MANY) * MANY
+    assign = max(1e-13, (many["train"] + many["index"] - few["index"]) / (products * work.dims))
+    sample = indexes.SAMPLE * FEW
+    means, codes = ITERATIONS * sample * FEW * work.dims, CODE_ITERATIONS * sample * CODES * work.dims
+    seen = {lists: indexes.probes_of(lists) / lists * rows for lists in (MANY, FEW)}
+    each = {lists: one["search"] / tokens - lists * work.dims * assign for lists, one in ((MANY, many), (FEW, few))}
+    asked = max(0.0, each[MANY] - seen[MANY] * max(0.0, each[FEW] - each[MANY]) / (seen[FEW] - seen[MANY]))
+    scan = max(1e-12, (own["search"] / tokens - FEW * work.dims * assign - asked) / seen[FEW])
+    return {"assign": assign, "asked": asked, "scan": scan,
+            "quantise": max(0.0, own["train"] - means * assign) / codes if "PQ" in kind else 0.0,
+            "code": max(0.0, own["index"] / rows - FEW * work.dims * assign)}  # fmt: skip
+
+
+def _searched(work: Work, root: Path, spec: str, rows: int) -> dict[str, float]:
+    """Core seconds of training, filling and searching an index of drawn patches."""
+    held, asked = (_drawn(work, root, *size)[0] for size in ((rows // 64, 64), (ASKED, work.tokens, "query")))
+    qrels = [Qrel(asked.ids[0], held.ids[0], 1)]
+    judged, quiet = Dataset("drawn", "test", [], [Query(name, "") for name in asked.ids], qrels, ""), Stages(show=False)
+    candidates.SOURCES["faiss"](candidates.Search(judged, held, asked, 100, spec, quiet, root))
+    return {name: quiet.core_seconds.get(f"candidates: {name}", 0.0) for name in ("train", "index", "search")}
 
 
 def _score(config: PlanConfig, work: Work, arm: str) -> float:
@@ -220,9 +185,9 @@ def _score(config: PlanConfig, work: Work, arm: str) -> float:
     pools = [AGGREGATORS.make(pool) for pool in config.pool]
     took = []
     for _ in range(3):  # the first compiles
-        start = time.perf_counter()
+        start = time.process_time()
         sweep(documents, queries, chosen, made, config.lengths, pools, Local())
-        took.append(time.perf_counter() - start)
+        took.append(time.process_time() - start)
     return min(took[1:]) / int(wanted.sum())
 
 
@@ -249,9 +214,9 @@ def _rank(config: PlanConfig, work: Work, root: Path) -> dict[str, float]:
         run.write_ranking(path, ranking)
         metrics.per_query(config.measures, qrels, ranking)
 
-    start = time.perf_counter()
+    start = time.process_time()
     cell()
-    took = time.perf_counter() - start
+    took = time.process_time() - start
     tracemalloc.start()
     cell()
     _, peak = tracemalloc.get_traced_memory()
@@ -270,10 +235,10 @@ def _compare(config: PlanConfig, work: Work) -> float:
     random, names = np.random.default_rng(0), ["dataset", "checkpoint", "arm", "pool", "length", "measure"]
     table = pd.DataFrame([(*key, str(at)) for key in keys for at in range(asked)], columns=[*names, "query_id"])
     table = table.astype({"length": "Int64"}).assign(value=random.random(len(table)))
-    start = time.perf_counter()
+    start = time.process_time()
     degradation.summarise(table, random)
     degradation.compare(table, list(config.pool))
-    return (time.perf_counter() - start) / asked
+    return (time.process_time() - start) / asked
 
 
 def _resident() -> float:
@@ -281,13 +246,3 @@ def _resident() -> float:
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
     return next((float(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon")), 0.0)
-
-
-def _memory() -> float:
-    """Bytes of memory of this machine."""
-    return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) if hasattr(os, "sysconf") else 0.0
-
-
-def _there(path: Path) -> Path:
-    path.mkdir(parents=True, exist_ok=True)
-    return path

@@ -42,23 +42,22 @@ def notes(plan: Plan) -> list[str]:
     """What the figures are, and are not."""
     gpu = plan.gpu
     return [
-        "[dim]Predicted from rates measured on this machine. A worker is a core like those here; what is sent to it is"
-        " not\ncounted, and stages with a * stay on one machine. 1 GPU: nothing measured, a bound from"
-        f" {gpu.tflops:g} TFLOP/s in float32\nand {gpu.bandwidth:,g} GB/s (an H100's published figures unless given);"
-        " what it does not do stays here.[/]"
+        "[dim]Predicted from rates measured on this machine; products are multiplications. n Ray: so many Ray workers,"
+        " a core like these each; what is sent to them is not counted. * stays on one machine. 1 GPU: nothing measured;"
+        f" a bound from {gpu.tflops:g} TFLOP/s in float32 and {gpu.bandwidth:,g} GB/s (an H100's published figures"
+        " unless given); what it does not do stays on this machine's cores.[/]"
     ]
 
 
 def _hours(plan: Plan) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
     table.add_column("stage", no_wrap=True)
-    columns = ["multiplications", *plan.total()]
-    for name in columns:
-        label = f"this machine, {plan.rates.cores} cores" if name == "this machine" else name
-        table.add_column(label, justify="right")
+    heads = {"1 core": "1 core", "this machine": f"{plan.rates.cores} cores", "1 GPU": "1 GPU"}
+    for name in ["products", *plan.total()]:
+        table.add_column(heads.get(name, name.replace(" workers", " Ray")), justify="right", no_wrap=True)
     for stage in plan.stages:
         times = [time(hours) for hours in plan.hours(stage).values()]
-        table.add_row(stage.name + "*" * (not stage.spread), _power(stage.multiplications), *times)
+        table.add_row(stage.name + "*" * (stage.shared != "workers"), _power(stage.multiplications), *times)
     total = [time(hours) for hours in plan.total().values()]
     products = _power(sum(stage.multiplications for stage in plan.stages))
     table.add_row("[bold]all[/]", products, *(f"[bold]{one}[/]" for one in total))
@@ -77,10 +76,10 @@ def human(size: float) -> str:
 
 
 def time(hours: float) -> str:
-    """Hours in the unit that fits: s, min, h, days or years."""
-    for unit, size in (("years", 24 * 365.25), ("days", 48), ("h", 1), ("min", 1 / 60)):
-        if hours >= size:
-            return f"{hours / (24 if unit == 'days' else size):.3g} {unit}"
+    """Hours in the unit that fits, two digits: s, min, h, days (d) or years (y)."""
+    for unit, size, least in (("y", 24 * 365.25, 1), ("d", 24, 2), ("h", 1, 1), ("min", 1 / 60, 1)):
+        if hours >= size * least:
+            return f"{float(f'{hours / size:.2g}'):,g} {unit}"
     return f"{hours * 3600:.2g} s"
 
 
