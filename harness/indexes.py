@@ -110,7 +110,7 @@ def _opened(path: Path, stages: Stages):
         return None
     with contextlib.suppress(RuntimeError):  # which FAISS raises on a file that is cut off, or has no lists beside it
         if not damaged(path):
-            with _silent():
+            with silent():
                 index = faiss.read_index(str(path), faiss.IO_FLAG_ONDISK_SAME_DIR | faiss.IO_FLAG_READ_ONLY)
             place = _place(index)
             if place is None or xxh3(place) == place.stem.rpartition("-")[2]:
@@ -198,7 +198,7 @@ def _merge(index, inverted, names: Sequence[str], place: Path) -> None:
     for part in parts:
         held.push_back(_inverted(part).invlists)
     lists = faiss.OnDiskInvertedLists(inverted.nlist, inverted.code_size, str(place))
-    with _silent():
+    with silent():
         inverted.ntotal = lists.merge_from_multiple(held.data(), held.size(), True)
     index.ntotal = inverted.ntotal
     inverted.replace_invlists(lists, True)
@@ -206,16 +206,16 @@ def _merge(index, inverted, names: Sequence[str], place: Path) -> None:
 
 
 @contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """Keep what FAISS's C++ prints about files off standard output, which is the command's own."""
-    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+def silent(output: int = 1) -> Iterator[None]:
+    """Keep what FAISS's C++ prints off standard output, or error (2), which are the command's own."""
+    kept, nowhere = os.dup(output), os.open(os.devnull, os.O_WRONLY)
     sys.stdout.flush()
-    os.dup2(nowhere, 1)
+    os.dup2(nowhere, output)
     try:
         yield
     finally:
         ctypes.CDLL(None).fflush(None)
-        os.dup2(kept, 1)
+        os.dup2(kept, output)
         os.close(kept)
         os.close(nowhere)
 
