@@ -1,6 +1,6 @@
 """``make bench``: measure, print, and write results.json and the chart beside this file; ``make bench-check`` compares.
 
-python -m benchmarks [scoring growth encoding startup gpu] [--rounds N] [--check]
+python -m benchmarks [scoring growth encoding startup corpus planned gpu] [--rounds N] [--check]
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import charts, encoding, gpu, scoring, startup, timing, work
+from benchmarks import charts, corpus_growth, encoding, gpu, planned, scoring, startup, timing, work
 from benchmarks.checking import check
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -52,6 +52,20 @@ def measure_startup(rounds: int, _: bool) -> dict[str, float]:
     return made
 
 
+def measure_corpus(*_: Any) -> dict[str, Any]:
+    print("\nhow time and memory grow with the corpus")
+    made = corpus_growth.main()
+    for name, row in made["exponents"].items():
+        print(f"  {name:<24} time ∝ documents^{row['seconds']:.2f}, memory ∝ documents^{row['peak']:.2f}:"
+              f" {row['bytes_per_document']:,.0f} bytes a document", flush=True)  # fmt: skip
+    return made
+
+
+def measure_planned(*_: Any) -> dict[str, Any]:
+    print("\nwhat a plan predicts, and what the run takes")
+    return planned.main()
+
+
 def measure_gpu(rounds: int, _: bool) -> dict[str, Any]:
     if not torch.cuda.is_available():
         print("\nno GPU here: its part is left out")
@@ -72,6 +86,8 @@ PARTS = {
     "growth": measure_growth,
     "encoding": measure_encoding,
     "startup": measure_startup,
+    "corpus": measure_corpus,
+    "planned": measure_planned,
     "gpu": measure_gpu,
 }
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from harness.pipeline import compare, evaluate, gradients, report, stress, synth, train
+    from harness.pipeline import compare, evaluate, gradients, plan, report, stress, synth, train
 
 __version__ = "0.1.0"
-__all__ = ["compare", "evaluate", "gradients", "report", "stress", "synth", "train"]
+__all__ = ["compare", "evaluate", "gradients", "plan", "report", "stress", "synth", "train"]
 
 
 def __getattr__(name: str):

@@ -9,7 +9,6 @@ import contextlib
 import functools
 import io
 import itertools
-import math
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,9 +27,8 @@ from harness.shards import part, stream
 from harness.work import Map, serial
 
 FORMAT = 1  # raise it when a source or the building of an index changes: cached ones are then made again
-EXACT_BELOW = 200_000  # patches; a flat index answers in seconds up to here
-SMALL_BELOW = 4 << 30  # bytes of one-byte codes; larger corpora take product quantisation
 PER_TOKEN = 256  # patches asked for, a query token
+SCORES = 1 << 24  # similarities of pooled vectors held at once
 BLOCK = 8  # queries a task
 
 Near = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
@@ -109,8 +107,11 @@ def _load(path: Path, stages: Stages) -> np.ndarray | None:
 
 def _without_own(rows: np.ndarray, search: Search) -> np.ndarray:
     """Empty the slot of a document that has the query's id, and move the others up."""
-    row_of = {name: row for row, name in enumerate(search.vectors.ids)}
-    own = np.array([row_of.get(query.id, -2) for query in search.dataset.queries])
+    place = {query.id: at for at, query in enumerate(search.dataset.queries)}
+    own = np.full(len(place), -2)
+    for row, name in enumerate(search.vectors.ids):
+        if name in place:
+            own[place[name]] = row
     hit = rows == own[:, None]
     if not hit.any():
         return rows
@@ -133,7 +134,12 @@ def _recall(rows: np.ndarray, dataset: Dataset, ids: Sequence[str]) -> float:
 
 def _best(scores: np.ndarray, depth: int) -> np.ndarray:
     """Rows of the best scores, best first: (Q, n) → int64 (Q, depth); ties in corpus order."""
-    return np.argsort(-scores, axis=1, kind="stable")[:, :depth]
+    if depth >= scores.shape[1]:
+        return np.argsort(-scores, axis=1, kind="stable")
+    least = np.partition(scores, -depth, axis=1)[:, -depth]
+    near = [np.flatnonzero(mine >= bound) for mine, bound in zip(scores, least, strict=True)]
+    return np.stack([rows[np.argsort(-mine[rows], kind="stable")[:depth]]
+                     for mine, rows in zip(scores, near, strict=True)])  # fmt: skip
 
 
 def _fill(found: Sequence[np.ndarray], depth: int) -> np.ndarray:
@@ -152,11 +158,14 @@ def exact(search: Search) -> np.ndarray:
 @SOURCES.register("pooled")
 def pooled(search: Search) -> np.ndarray:
     """The ranking by one vector an item: the normalised mean of its patches, by inner product, exact."""
+    found = []
     with search.stages("candidates: pooled", len(search.dataset.queries), "queries") as advance:
-        means = mean_vectors(search.vectors, search.engine)
-        rows = _best(mean_vectors(search.queries) @ means.T, search.depth + 1)
-        advance(len(rows))
-    return rows
+        asked, means = mean_vectors(search.queries), mean_vectors(search.vectors, search.engine)
+        together = max(1, SCORES // len(means))
+        for start in range(0, len(asked), together):
+            found.append(_best(asked[start : start + together] @ means.T, search.depth + 1))
+            advance(len(found[-1]))
+    return np.concatenate(found)
 
 
 def mean_vectors(vectors: MultiVectors, engine: Map = serial) -> np.ndarray:
@@ -205,14 +214,8 @@ def bm25(search: Search) -> np.ndarray:
 
 
 def index_spec(search: Search) -> str:
-    """The FAISS index: as asked, or by corpus size: flat, then inverted lists of bytes, then of product codes."""
-    if search.index != "auto":
-        return search.index
-    patches, dim = search.vectors.vectors.shape
-    if patches <= EXACT_BELOW:
-        return "Flat"
-    lists = 1 << round(math.log2(math.sqrt(patches)))
-    return f"IVF{lists},SQ8" if patches * dim <= SMALL_BELOW else f"IVF{lists},PQ{math.gcd(dim, 64)}"
+    """The FAISS index: as asked, or by corpus size."""
+    return indexes.resolve(search.index, *search.vectors.vectors.shape)
 
 
 @SOURCES.register("faiss")

@@ -1,10 +1,18 @@
-"""FAISS indexes over the patches of a corpus: built once, cached, searched on the CPU or a GPU."""
+"""FAISS indexes over the patches of a corpus: built once, cached, searched in memory, from disk or on a GPU.
+
+An index on disk is two files: its inverted lists, whose name ends in their own xxh3, and the rest, which names them.
+What a search reads is mapped, and the system's to give back.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
+import math
+import os
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +21,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from harness.errors import OptionError, first_line
-from harness.files import damaged, digest, lock, sealed
+from harness.files import damaged, digest, lock, sealed, xxh3
 from harness.progress import Stages
 from harness.records import MultiVectors
 from harness.shards import part, stream
@@ -23,15 +31,46 @@ FORMAT = 1  # raise it when the building of an index changes: cached ones are th
 PROBES = 8  # inverted lists visited, a query token, at least; SciFact: recall 0.950 with 8, 0.944 with 32
 ADD = 1 << 16  # patches widened and added at once
 WRITE = 1 << 22  # bytes of an index written at once
+EXACT_BELOW = 200_000  # patches; a flat index answers in seconds up to here
+MOST = 4 << 30  # bytes of codes that ``auto`` keeps in memory
+DISK = "disk:"  # before a kind or a factory string: its inverted lists lie on disk
+PARTS = 64  # an index is built of so many, or of more, of BLOCK bytes of codes and ids each
+BLOCK = 1 << 28
+SAMPLE = 64  # patches a list to train on, enough for k-means
 MERGE = {"IndexFlat", "IndexFlatIP", "IndexScalarQuantizer", "IndexPQ", "IndexIVFFlat", "IndexIVFScalarQuantizer"}
 MERGE |= {"IndexIVFPQ"}  # merged they are what one index would be; others cannot be, or (fast scan) break in FAISS 1.15
+
+
+def resolve(asked: str, patches: int, dim: int) -> str:
+    """The factory string, ``disk:`` before it or not, that a kind means for a corpus; any other text stays as it is.
+
+    Kinds: ``flat``, ``ivf-sq`` (a byte a dimension), ``ivf-pq`` (a byte for two dimensions of 128), ``disk`` (ivf-sq on
+    disk), ``disk:ivf-pq``; ``auto`` is the first of flat, ivf-sq, ivf-pq and disk:ivf-pq that is quick and small.
+    """
+    lists, codes = lists_of(patches), math.gcd(dim, 64)
+    kinds = {"flat": "Flat", "ivf-sq": f"IVF{lists},SQ8", "ivf-pq": f"IVF{lists},PQ{codes}"}
+    if asked == "auto":
+        smaller = "ivf-pq" if patches * codes <= MOST else "disk:ivf-pq"
+        asked = "flat" if patches <= EXACT_BELOW else "ivf-sq" if patches * dim <= MOST else smaller
+    kind = "ivf-sq" if asked == "disk" else asked.removeprefix(DISK)
+    return DISK * asked.startswith("disk") + kinds.get(kind, kind)
+
+
+def lists_of(patches: int) -> int:
+    """Inverted lists of a corpus: the square root of its patches, as a power of two."""
+    return 1 << round(math.log2(math.sqrt(patches)))
+
+
+def probes_of(lists: int) -> int:
+    """Inverted lists visited, a query token."""
+    return max(PROBES, lists // 128)
 
 
 def fetch(spec: str, vectors: MultiVectors, stages: Stages, root: Path, engine: Map, wide: Map | None) -> Path:
     """The file of the index of all patches: from the cache under root, or trained and filled; sealed against damage.
 
-    spec: a FAISS factory string. Raises OptionError if it is none, or cannot be trained on so few patches.
-    wide: where it is trained, if not here (see harness.engines.base). The index is never opened here.
+    spec: a FAISS factory string, or one after ``disk:``. Raises OptionError if it is none, or cannot be trained on so
+    few patches. wide: where it is trained, if not here (see harness.engines.base). The index is never opened here.
     """
     path = (root / "indexes" / f"{digest(FORMAT, spec, vectors.fingerprint)}.faiss").absolute()
     if not _whole(path, stages):
@@ -50,11 +89,18 @@ def opened(path: Path) -> Any:
 def _opened(path: Path, _: int) -> Any:
     import faiss
 
-    index = faiss.read_index(str(path), getattr(faiss, "IO_FLAG_MMAP_IFC", 0))
+    on_disk = faiss.IO_FLAG_ONDISK_SAME_DIR | faiss.IO_FLAG_READ_ONLY if any(_lists(path)) else 0
+    with silent():
+        index = faiss.read_index(str(path), on_disk or getattr(faiss, "IO_FLAG_MMAP_IFC", 0))
     inverted = _inverted(index)
     if inverted is not None:
-        inverted.nprobe = max(PROBES, inverted.nlist // 128)
+        inverted.nprobe = probes_of(inverted.nlist)
     return index
+
+
+def _lists(path: Path) -> Iterator[Path]:
+    """The file of an index's inverted lists, where they lie on disk; of one that was never finished, any number."""
+    return path.parent.glob(f"{path.stem}-*.lists")
 
 
 def nearest(path: Path, tokens: np.ndarray, asked: int) -> tuple[np.ndarray, np.ndarray]:
@@ -82,8 +128,8 @@ def _whole(path: Path, stages: Stages) -> bool:
     """Whether there is a cached index and it is as it was written; a damaged one is removed."""
     if not path.exists():
         return False
-    with contextlib.suppress(RuntimeError):  # which FAISS raises on a file that is cut off
-        if not damaged(path):
+    with contextlib.suppress(RuntimeError):  # which FAISS raises on a file that is cut off, or has no lists beside it
+        if not damaged(path) and all(xxh3(one) == one.stem.rpartition("-")[2] for one in _lists(path)):
             opened(path)
             return True
     stages.tell(f"{path} is damaged; the index is built again")
@@ -92,14 +138,15 @@ def _whole(path: Path, stages: Stages) -> bool:
 
 
 def _build(path: Path, spec: str, vectors: MultiVectors, stages: Stages, engine: Map, wide: Map) -> None:
-    """Train; add the patches of each shard to an index of their own; merge these in the shards' order."""
+    """Train; add the patches of some shards to an index of their own; merge these in the shards' order."""
     with stages("candidates: train"):
-        [(_, (trained, merges))] = wide(functools.partial(_trained, spec), [vectors])
+        [(_, (trained, most))] = wide(functools.partial(_trained, spec), [vectors])
     folder = path.with_suffix(".parts")
     shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
     folder.mkdir(parents=True)
-    shards = ((folder / f"{number:05d}.faiss", number) for number, _ in enumerate(stream(vectors)))
-    items = shards if merges else [(folder / "whole.faiss", None)]
+    for stale in _lists(path):  # of an index that was damaged, or never finished
+        stale.unlink()
+    items = ((folder / f"{shards[0]:07d}.faiss", shards) for shards in _groups(vectors, most))
     with threadpool_limits(1, user_api="blas"):
         with stages("candidates: index", vectors.vectors.shape[0], "patches") as advance:
             parts = []
@@ -107,8 +154,22 @@ def _build(path: Path, spec: str, vectors: MultiVectors, stages: Stages, engine:
                 parts.append(one)
                 advance(patches)
         with stages("candidates: merge"):
-            list(engine(functools.partial(_merged, trained, sorted(parts)), [path]))
+            merge = _merged_on_disk if spec.startswith(DISK) else _merged
+            list(engine(functools.partial(merge, trained, sorted(parts)), [path]))
     shutil.rmtree(folder)
+
+
+def _groups(vectors: MultiVectors, most: int) -> Iterator[list[int]]:
+    """Numbers of consecutive shards that hold ``most`` patches together, or are the last."""
+    group, held = [], 0
+    for number, (_, block) in enumerate(stream(vectors)):
+        group.append(number)
+        held += len(block)
+        if held >= most:
+            yield group
+            group, held = [], 0
+    if group:
+        yield group
 
 
 def _inverted(index):
@@ -121,24 +182,29 @@ def _inverted(index):
         return None
 
 
-def _trained(spec: str, vectors: MultiVectors) -> tuple[bytes, bool]:
-    """A trained index without patches, as bytes, and whether filled ones merge into what one alone would be."""
+def _trained(spec: str, vectors: MultiVectors) -> tuple[bytes, int]:
+    """A trained index without patches, as bytes, and how many patches a part of it takes: all if parts do not merge
+    into what one index alone would be."""
     import faiss
 
     try:
-        index = faiss.index_factory(vectors.dim, spec, faiss.METRIC_INNER_PRODUCT)
+        index = faiss.index_factory(vectors.dim, spec.removeprefix(DISK), faiss.METRIC_INNER_PRODUCT)
     except RuntimeError:
         raise OptionError(f"index {spec!r} is no FAISS factory string for {vectors.dim} dimensions") from None
+    if spec.startswith(DISK) and _inverted(index) is None:
+        raise OptionError(f"index {spec!r} has no inverted lists to lie on disk; give disk, or disk:ivf-pq")
     if not index.is_trained:
         _train(index, spec, vectors)
     inner = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexPreTransform) else index
-    return faiss.serialize_index(index).tobytes(), type(inner).__name__ in MERGE
+    most = total = vectors.vectors.shape[0]
+    if type(inner).__name__ in MERGE:
+        most = min(total // PARTS, BLOCK // (index.sa_code_size() + 8))
+    return faiss.serialize_index(index).tobytes(), most
 
 
 def _train(index: Any, spec: str, vectors: MultiVectors) -> None:
-    """Train on an even sample of patches; 64 a list is enough for k-means."""
-    inverted = _inverted(index)
-    wanted = 64 * (inverted.nlist if inverted is not None else 1024)
+    """Train on an even sample of patches."""
+    wanted = SAMPLE * (inverted.nlist if (inverted := _inverted(index)) is not None else 1024)
     total = vectors.vectors.shape[0]
     picks = np.unique(np.linspace(0, total - 1, min(wanted, total)).astype(np.int64))
     try:
@@ -148,16 +214,15 @@ def _train(index: Any, spec: str, vectors: MultiVectors) -> None:
         raise OptionError(f"index {spec!r} cannot be trained on {total:,} patches ({reason}); give another") from None
 
 
-def _filled(trained: bytes, vectors: MultiVectors, item: tuple[Path, int | None]) -> int:
-    """Write the index of one shard's patches, or of all; how many they are."""
+def _filled(trained: bytes, vectors: MultiVectors, item: tuple[Path, Sequence[int]]) -> int:
+    """Write the index of some shards' patches; how many they are."""
     import faiss
 
-    path, number = item
+    path, shards = item
     path.parent.stat()  # a machine that does not see the folder must not make one of its own
     index = faiss.deserialize_index(np.frombuffer(trained, np.uint8))
-    blocks = (block for _, block in stream(vectors)) if number is None else [part(vectors, number)]
     with _one_thread():
-        for block in blocks:
+        for block in (part(vectors, shard) for shard in shards):
             for start in range(0, len(block), ADD):
                 index.add(np.asarray(block[start : start + ADD], np.float32))
     _write(index, path)
@@ -176,6 +241,43 @@ def _merged(trained: bytes, parts: Sequence[Path], path: Path) -> None:
     for one in parts:
         index.merge_from(faiss.read_index(str(one)), index.ntotal if inverted else 0)
     _write(index, path)
+
+
+def _merged_on_disk(trained: bytes, parts: Sequence[Path], path: Path) -> None:
+    """Write the index of all parts, in their order, whose lists are a file beside it: no more than a list is held."""
+    import faiss
+
+    index = faiss.deserialize_index(np.frombuffer(trained, np.uint8))
+    inverted, merged = _inverted(index), parts[0].with_name("merged.lists")
+    filled = [faiss.read_index(str(one), faiss.IO_FLAG_MMAP) for one in parts]
+    held = faiss.InvertedListsPtrVector()  # type: ignore[attr-defined]
+    for one in filled:
+        held.push_back(_inverted(one).invlists)
+    lists = faiss.OnDiskInvertedLists(inverted.nlist, inverted.code_size, str(merged))
+    with silent():
+        inverted.ntotal = lists.merge_from_multiple(held.data(), held.size(), True)
+    index.ntotal = inverted.ntotal
+    inverted.replace_invlists(lists, True)
+    lists.this.disown()  # type: ignore[attr-defined]  # the index owns them
+    place = path.with_name(f"{path.stem}-{xxh3(merged)}.lists")
+    merged.replace(place)
+    faiss.downcast_InvertedLists(inverted.invlists).filename = str(place)  # type: ignore[attr-defined]
+    _write(index, path)
+
+
+@contextlib.contextmanager
+def silent(output: int = 1) -> Iterator[None]:
+    """Keep what FAISS's C++ prints off standard output, or error (2), which are the command's own."""
+    kept, nowhere = os.dup(output), os.open(os.devnull, os.O_WRONLY)
+    sys.stdout.flush()
+    os.dup2(nowhere, output)
+    try:
+        yield
+    finally:
+        ctypes.CDLL(None).fflush(None)
+        os.dup2(kept, output)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _write(index: Any, path: Path) -> None:

@@ -41,31 +41,41 @@ def make_arm(name: str, lengths: Sequence[int], evidence: int | None, fill: str,
 
 @dataclass(frozen=True)
 class Streams:
-    """The patch streams of a corpus under one arm, cut at the given lengths.
+    """The patch streams of a corpus under one arm, cut at the given lengths, int64 (L).
 
-    kept: int64 (n), own patches in each stream; counts: int64 (n, L), patches of each document at each length.
+    own: most own patches in a stream. Counts are made for the rows asked for: nothing is held of every document.
     """
 
     vectors: MultiVectors
-    kept: np.ndarray
-    counts: np.ndarray
+    cuts: np.ndarray
+    own: int
     draw: Filler | None
+
+    def kept(self, rows: np.ndarray | int) -> np.ndarray:
+        """Own patches in the streams of some documents, int64 like rows."""
+        return np.minimum(self.vectors.sizes(rows), self.own)
+
+    def counts(self, rows: np.ndarray | int) -> np.ndarray:
+        """Patches of some documents at each length, int64 (…, L)."""
+        if self.draw is None:
+            return np.minimum(self.vectors.sizes(rows)[..., None], self.cuts)
+        return np.broadcast_to(self.cuts, (*np.shape(rows), len(self.cuts)))
 
     def filler(self, row: int) -> np.ndarray:
         """Filler of one document, float16 (f, d): what its longest length holds beyond its own patches."""
-        missing = int(self.counts[row, -1] - self.kept[row])
+        missing = int(self.counts(row)[-1] - self.kept(row))
         if self.draw is None or missing == 0:
             return np.empty((0, self.vectors.dim), np.float16)
         return self.draw(row, missing)
 
     def of(self, row: int) -> np.ndarray:
         """The whole stream of one document, float16 (p, d)."""
-        return np.concatenate([self.vectors.of(row)[: self.kept[row]], self.filler(row)])
+        return np.concatenate([self.vectors.of(row)[: self.kept(row)], self.filler(row)])
 
     def summary(self, rows: np.ndarray) -> list[dict[str, float]]:
         """Patch counts really scored at each length over the given documents: mean, least, most, share of filler."""
-        counts = self.counts[rows]
-        filler = np.maximum(counts - self.kept[rows, None], 0)
+        counts = self.counts(rows)
+        filler = np.maximum(counts - self.kept(rows)[:, None], 0)
         return [
             {
                 "patches_mean": round(float(counts[:, at].mean()), 2),
@@ -83,10 +93,8 @@ def streams(vectors: MultiVectors, arm: Arm, lengths: Sequence[int]) -> Streams:
     if len(empty):
         raise DataError(f"{len(empty):,} documents have no patch, such as {vectors.ids[empty[0]]!r}; remove them")
     cuts = np.sort(np.asarray(lengths, np.int64))
-    own = np.minimum(vectors.counts, cuts[-1] if arm.evidence is None else min(arm.evidence, cuts[-1]))
-    if arm.fill is None:
-        return Streams(vectors, own, np.minimum(vectors.counts[:, None], cuts), None)
-    return Streams(vectors, own, np.broadcast_to(cuts, (len(own), len(cuts))), FILLS[arm.fill](vectors, arm))
+    own = int(cuts[-1] if arm.evidence is None else min(arm.evidence, cuts[-1]))
+    return Streams(vectors, cuts, own, FILLS[arm.fill](vectors, arm) if arm.fill else None)
 
 
 @FILLS.register("distractor")

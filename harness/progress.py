@@ -15,16 +15,17 @@ Advance = Callable[..., None]
 class Stages:
     """Shows and times the stages of one command. On a terminal a bar, elsewhere one line a stage; silent if asked.
 
-    seconds: wall seconds by stage name, in the order they ran.
+    seconds: wall seconds by stage name, in the order they ran; core_seconds: what all threads of this process worked.
     """
 
     def __init__(self, show: bool = True):
         self.show = show
         self.seconds: dict[str, float] = {}
+        self.core_seconds: dict[str, float] = {}
 
     @contextmanager
     def __call__(self, name: str, total: int | None = None, unit: str = "") -> Iterator[Advance]:
-        start = time.perf_counter()
+        start, worked = time.perf_counter(), time.process_time()
         bar = self._bar(name, total, unit) if self.show and sys.stderr.isatty() else None
         done = patches = 0
 
@@ -44,6 +45,8 @@ class Stages:
                 bar.stop()
             took = time.perf_counter() - start
             self.seconds[name] = round(self.seconds.get(name, 0.0) + took, 3)
+            worked = time.process_time() - worked
+            self.core_seconds[name] = round(self.core_seconds.get(name, 0.0) + worked, 3)
         if self.show:
             self._line(name, done, unit, patches, took)
 

@@ -91,6 +91,10 @@ class MultiVectors:
         """Patches of each item, int64 (n)."""
         return np.diff(self.offsets)
 
+    def sizes(self, rows: np.ndarray | int) -> np.ndarray:
+        """Patches of some items, int64 like rows; the others are not counted."""
+        return self.offsets[np.asarray(rows) + 1] - self.offsets[rows]
+
     def of(self, row: int) -> np.ndarray:
         """Vectors of one item, float16 (p, d)."""
         return np.asarray(self.vectors[int(self.offsets[row]) : int(self.offsets[row + 1])])
@@ -172,6 +176,7 @@ class Manifest:
     versions: dict[str, str]
     fingerprints: dict[str, str]
     seconds: dict[str, float] = field(default_factory=dict)
+    core_seconds: dict[str, float] = field(default_factory=dict)
     host: dict[str, Any] = field(default_factory=dict)
     candidates: dict[str, Any] = field(default_factory=dict)
     cells: list[dict[str, Any]] = field(default_factory=list)

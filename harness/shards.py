@@ -5,53 +5,53 @@ from __future__ import annotations
 import json
 import math
 import mmap
-import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from harness.errors import DataError, first_line
 from harness.records import MultiVectors
 
-BEHIND = 16  # shards that tasks may still be reading when the stream has moved on
-
 
 class Shard:
-    """One file's vectors, float16 (Σp, d), memory-mapped; ``release`` gives their memory back until they are read.
+    """One file: counts int32 (n) are read, vectors float16 (Σp, d) are memory-mapped for as long as someone looks.
 
     Pickled it is its path: another process maps the file itself.
     """
 
-    open: ClassVar[weakref.WeakSet[Shard]] = weakref.WeakSet()  # of this process
-
     def __init__(self, path: Path):
         """The file is eight bytes of header size, the JSON header, then the tensors."""
         self.path = path
-        with path.open("rb") as file:
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)  # private: the file never changes
-        size = int.from_bytes(self._map[:8], "little")
+        held = self._map()
+        size = int.from_bytes(held[:8], "little")
         try:
-            header = json.loads(self._map[8 : 8 + size])
-            self.vectors = self._tensor(header["vectors"], np.float16, 8 + size)
-            self.counts = self._tensor(header["counts"], np.int32, 8 + size)
+            header = json.loads(held[8 : 8 + size])
+            self.counts = self._tensor(held, header["counts"], np.int32, 8 + size).copy()
+            self._place = (header["vectors"], np.float16, 8 + size)
+            self.shape = self._tensor(held, *self._place).shape
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"{path} is damaged ({first_line(error)}); remove its folder, and it is made again"
             ) from None
-        self.open.add(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Shard, (self.path.absolute(),)
 
-    def _tensor(self, about: dict[str, Any], dtype: Any, data: int) -> np.ndarray:
-        shape, start = about["shape"], data + about["data_offsets"][0]
-        return np.frombuffer(self._map, dtype, math.prod(shape), start).reshape(shape)
+    @property
+    def vectors(self) -> np.ndarray:
+        """A view of the file; its memory, its mapping and the open file go when the last view does."""
+        return self._tensor(self._map(), *self._place)
 
-    def release(self) -> None:
-        if hasattr(mmap, "MADV_DONTNEED"):
-            self._map.madvise(mmap.MADV_DONTNEED)
+    def _map(self) -> mmap.mmap:
+        with self.path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)  # private: the file never changes
+
+    @staticmethod
+    def _tensor(held: mmap.mmap, about: dict[str, Any], dtype: Any, data: int) -> np.ndarray:
+        shape, start = about["shape"], data + about["data_offsets"][0]
+        return np.frombuffer(held, dtype, math.prod(shape), start).reshape(shape)
 
 
 class Shards:
@@ -61,21 +61,13 @@ class Shards:
 
     def __init__(self, shards: Sequence[Shard]):
         self.shards = shards
-        sizes = [len(shard.vectors) for shard in shards]
+        sizes = [shard.shape[0] for shard in shards]
         self.starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        self.shape = (int(self.starts[-1]), shards[0].vectors.shape[1])
+        self.shape = (int(self.starts[-1]), shards[0].shape[1])
 
     def stream(self) -> Iterator[tuple[int, np.ndarray]]:
-        """(first patch, vectors) of every shard in order, the memory of those well behind given back on the way.
-
-        Given back again and again: a task that was still reading a shard brings some of it back.
-        """
-        for at, shard in enumerate(self.shards):
-            for earlier in self.shards[max(0, at - BEHIND) : max(0, at - 2)]:
-                earlier.release()
-            yield int(self.starts[at]), shard.vectors
-        for shard in self.shards[-BEHIND:]:
-            shard.release()
+        """(first patch, vectors) of every shard in order."""
+        return ((int(start), shard.vectors) for start, shard in zip(self.starts, self.shards, strict=False))
 
     def __getitem__(self, at: slice | np.ndarray) -> np.ndarray:
         """A slice, or the vectors at sorted positions."""
@@ -89,11 +81,10 @@ class Shards:
                 for begin, shard in zip(self.starts[first : last + 1], self.shards[first : last + 1], strict=True)
             ]
             return parts[0] if len(parts) == 1 else np.concatenate([self.shards[0].vectors[:0], *parts])
-        parts = []
-        for begin, shard in zip(self.starts, self.shards, strict=False):
-            parts.append(shard.vectors[at[(at >= begin) & (at < begin + len(shard.vectors))] - begin])
-            shard.release()
-        return np.concatenate(parts)
+        bounds = np.searchsorted(at, self.starts)
+        parts = [self.shards[int(number)].vectors[at[bounds[number] : bounds[number + 1]] - self.starts[number]]
+                 for number in np.flatnonzero(np.diff(bounds))]  # fmt: skip
+        return np.concatenate([self.shards[0].vectors[:0], *parts])
 
 
 def stream(vectors: MultiVectors) -> Iterator[tuple[int, np.ndarray]]:

@@ -66,7 +66,7 @@ def fetch(
     too. Of several processes one encodes; a damaged file is told and made again, and it alone. engine: where shards are
     encoded, if not here. Raises DataError naming items without a vector or with one that is not finite.
     """
-    key = digest(FORMAT, SHARD, encoder.fingerprint, encoder.recipe(role), [content(item) for item in items])
+    key = digest(FORMAT, SHARD, encoder.fingerprint, encoder.recipe(role), many=map(content, items))
     folder, many = (root or cache_folder()) / "vectors" / key, {"query": "queries"}.get(role, f"{role}s")
     if not _whole(folder, many, stages):
         with lock(folder, f"encoding these {many}"):

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from harness import candidates, corpora, metrics
+from harness import candidates, corpora, indexes, metrics
 from harness.candidates import SOURCES, Search, find, index_spec
 from harness.errors import DataError, OptionError
 from harness.progress import Stages
@@ -103,15 +103,76 @@ def test_faiss_with_all_patches_ranks_as_maxsim(tmp_path):
         (117, 1 << 20, "Flat"),
         (116, 1 << 20, "IVF8,SQ8"),
         (116, 117 * 16, "IVF8,SQ8"),
-        (116, 117 * 16 - 1, "IVF8,PQ16"),
+        (116, 117 * 16 - 1, "disk:IVF8,PQ16"),
     ],
 )
 def test_the_index_follows_from_the_size_of_the_corpus(tmp_path, monkeypatch, exact, small, spec):
-    monkeypatch.setattr(candidates, "EXACT_BELOW", exact)
-    monkeypatch.setattr(candidates, "SMALL_BELOW", small)
+    monkeypatch.setattr(indexes, "EXACT_BELOW", exact)
+    monkeypatch.setattr(indexes, "MOST", small)
     assert DOCUMENTS.vectors.shape == (117, 16)
     assert index_spec(search(DOCUMENTS, QUERIES, tmp_path)) == spec
     assert index_spec(search(DOCUMENTS, QUERIES, tmp_path, index="HNSW16")) == "HNSW16"
+
+
+@pytest.mark.parametrize(
+    "asked, spec",
+    [
+        ("flat", "Flat"), ("ivf-sq", "IVF4096,SQ8"), ("ivf-pq", "IVF4096,PQ64"), ("disk", "disk:IVF4096,SQ8"),
+        ("disk:ivf-pq", "disk:IVF4096,PQ64"), ("disk:IVF8,Flat", "disk:IVF8,Flat"), ("auto", "IVF4096,SQ8"),
+    ],
+)  # fmt: skip
+def test_a_kind_of_index_grows_with_the_corpus(asked, spec):
+    assert indexes.resolve(asked, 200_000 * 64, 128) == spec
+
+
+def test_auto_never_holds_more_codes_in_memory_than_its_bound():
+    kinds = [indexes.resolve("auto", patches, 128).split(",")[-1:] for patches in (1 << 24, 1 << 26, 1 << 28)]
+    assert kinds == [["SQ8"], ["PQ64"], ["PQ64"]]
+    assert [indexes.resolve("auto", patches, 128).startswith("disk:") for patches in (1 << 26, 1 << 28)] == [
+        False,
+        True,
+    ]
+
+
+@pytest.mark.parametrize("index", ["disk:IVF64,SQ8", "disk:PCA16,IVF64,SQ8"])
+def test_an_index_on_disk_finds_what_the_one_in_memory_finds(tmp_path, monkeypatch, index):
+    monkeypatch.setattr(indexes, "BLOCK", 20_000)  # of codes: the lists of several blocks are merged
+    monkeypatch.setattr(indexes, "ADD", 500)
+    documents, queries = named(MANY, "documents"), named(ASKED, "queries")
+    held = find("faiss", search(documents, queries, tmp_path / "memory", 9, index.removeprefix("disk:")))
+    found = find("faiss", search(documents, queries, tmp_path, 9, index))
+    np.testing.assert_array_equal(found.rows, held.rows)
+    [lists] = tmp_path.rglob("indexes/*.lists")
+    assert len(list(lists.parent.iterdir())) == 2 and lists.stat().st_size >= 3000 * (16 + 8)
+    tmp_path.joinpath("moved").mkdir()
+    lists.parent.rename(tmp_path / "moved" / "indexes")
+    refuse(monkeypatch, "index_factory")
+    deeper = find("faiss", search(documents, queries, tmp_path / "moved", 12, index))
+    np.testing.assert_array_equal(deeper.rows[:, :9], held.rows)
+
+
+def test_an_index_whose_lists_are_damaged_or_gone_is_built_again(tmp_path):
+    documents, queries = named(MANY, "documents"), named(ASKED, "queries")
+    rows = find("faiss", search(documents, queries, tmp_path, 9, "disk:IVF64,SQ8")).rows
+    for spoil in (lambda lists: lists.write_bytes(bytes(lists.stat().st_size)), lambda lists: lists.unlink()):
+        [lists] = tmp_path.rglob("*.lists")
+        spoil(lists)
+        for path in tmp_path.rglob("*.npy"):
+            path.unlink()
+        np.testing.assert_array_equal(
+            find("faiss", search(documents, queries, tmp_path, 9, "disk:IVF64,SQ8")).rows, rows
+        )
+
+
+def test_an_index_without_lists_is_not_for_a_disk(tmp_path):
+    with pytest.raises(OptionError, match="no inverted lists to lie on disk"):
+        find("faiss", search(named(DOCUMENTS, "documents"), QUERIES, tmp_path, index="disk:Flat"))
+
+
+def test_pooled_ranks_the_same_a_query_at_a_time(tmp_path, monkeypatch):
+    whole = find("pooled", search(MANY, ASKED, tmp_path, 9)).rows
+    monkeypatch.setattr(candidates, "SCORES", 1)
+    np.testing.assert_array_equal(find("pooled", search(MANY, ASKED, tmp_path, 9)).rows, whole)
 
 
 def overlap(found, exact):
@@ -119,7 +180,7 @@ def overlap(found, exact):
     return np.mean([len(set(one) & set(other) - {-1}) / len(other) for one, other in zip(found, exact, strict=True)])
 
 
-@pytest.mark.parametrize("index", ["IVF64,SQ8", "IVF64,Flat", "RR16,IVF64,Flat", "PCA16,IVF64,SQ8"])
+@pytest.mark.parametrize("index", ["IVF64,SQ8", "IVF64,Flat", "RR16,IVF64,Flat", "PCA16,IVF64,SQ8", "IVF16,PQ16"])
 def test_an_approximate_index_finds_nearly_what_the_flat_one_finds(tmp_path, index):
     exact = find("faiss", search(MANY, ASKED, tmp_path, 20, "Flat"))
     found = find("faiss", search(MANY, ASKED, tmp_path, 20, index))

@@ -127,7 +127,8 @@ def searched(root):
 
 @pytest.mark.parametrize("kind", ["indexes", "candidates"])
 def test_a_flipped_byte_in_an_index_or_in_candidates_is_noticed(tmp_path, monkeypatch, capsys, kind):
-    monkeypatch.setattr(Stages, "__init__", lambda self, show=True: self.__dict__.update(show=True, seconds={}))
+    begin = Stages.__init__
+    monkeypatch.setattr(Stages, "__init__", lambda self, show=True: begin(self, True))
     rows, before = searched(tmp_path)
     [path] = (tmp_path / kind).iterdir()
     for at in (0, 40, 200, len(before[path.name]) // 2, -21, -1):

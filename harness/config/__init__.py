@@ -11,6 +11,7 @@ import yaml
 from harness.config.questions import (
     EvalConfig,
     GradientsConfig,
+    PlanConfig,
     Question,
     Reranking,
     Retrieval,
@@ -22,7 +23,7 @@ from harness.config.readers import READERS
 from harness.errors import OptionError, Problems, first_line, unknown
 
 __all__ = ["EvalConfig", "GradientsConfig", "Question", "Reranking", "Retrieval", "StressConfig", "SynthConfig"]
-__all__ += ["TrainConfig"]
+__all__ += ["PlanConfig", "TrainConfig"]
 __all__ += ["Q", "read_config", "resolve"]
 
 Q = TypeVar("Q", bound=Question)

@@ -132,6 +132,42 @@ class TrainConfig(Retrieval):
 
 
 @dataclass(frozen=True)
+class PlanConfig(Question):
+    """``harness plan``: the size of a corpus, which need not exist, and what ``eval`` would be asked of it.
+
+    patches: of a document; dims: of a vector, whatever the checkpoint gives; gpu_tflops, gpu_bandwidth: of a GPU
+    that is assumed, in float32 and in GB/s of its memory: an H100's published figures.
+    """
+
+    command = "plan"
+
+    documents: int | None = None
+    patches: int = 128
+    queries: int = 1000
+    query_tokens: int = 32
+    depth: int = 100
+    dims: int = 128
+    checkpoint: str = "minilm"
+    pool: tuple[str, ...] = ("maxsim",)
+    lengths: tuple[int, ...] = (32, 64, 128, 256)
+    arms: tuple[str, ...] = ("truncate", "pad")
+    fill: str = "distractor"
+    candidates: str = "faiss"
+    index: str = "auto"
+    dtype: str = "float32"
+    measures: tuple[str, ...] = ("nDCG@10", "R@1", "R@10")
+    gpu_tflops: float = 67.0
+    gpu_bandwidth: float = 3350.0
+
+    @classmethod
+    def mistakes(cls, found: dict[str, Any]) -> Iterator[str]:
+        if "documents" in found and found["documents"] is None:
+            yield "documents: how many? give --documents 8.8e6, say"
+        if found.get("candidates") in ("bm25", "pooled"):
+            yield f"candidates {found['candidates']} are not planned for; give faiss or exact"
+
+
+@dataclass(frozen=True)
 class SynthConfig(Question, Plan):
     """``harness synth``."""
 

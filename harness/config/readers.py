@@ -39,14 +39,16 @@ def _each(key: str, read: Callable[[str], Any]) -> Callable[[Any, Problems], tup
 
 
 def _whole(noun: str, least: int, most: int = 10**9) -> Callable[[Any], int]:
-    """A reader of a whole number, from text or from YAML."""
+    """A reader of a whole number, from text such as 8800000 or 8.8e6, or from YAML."""
 
     def read(value: Any) -> int:
         text = str(value).strip()
+        if re.fullmatch(r"[-+]?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,2})?", text) and float(text).is_integer():
+            text = str(int(float(text))) if re.search(r"[.eE]", text) else text
         if not re.fullmatch(r"[-+]?[0-9]+", text):
             raise OptionError(f"{noun} {text[:40]!r} is not a whole number")
-        if len(text) > 12 or int(text) > most:
-            raise OptionError(f"{noun} {text[:12]} must be at most {most:,}")
+        if len(text) > 13 or int(text) > most:
+            raise OptionError(f"{noun} {text[:13]} must be at most {most:,}")
         if int(text) < least:
             raise OptionError(f"{noun} {text} must be at least {least}")
         return int(text)
@@ -145,6 +147,12 @@ READERS: dict[str, Callable[[Any, Problems], Any]] = {
     "held_out": _one(_number("held-out share", 0.001, 0.9)),
     "epochs": _one(_whole("epochs", 0)),
     "negatives": _one(_whole("negatives", 0, 1)),
+    "documents": _one(_whole("documents", 1, 10**12)),
+    "patches": _one(_whole("patches", 1, LONGEST)),
+    "query_tokens": _one(_whole("query tokens", 1, LONGEST)),
+    "dims": _one(_whole("dims", 1, LONGEST)),
+    "gpu_tflops": _one(_number("gpu TFLOP/s", 1e-3, 1e6)),
+    "gpu_bandwidth": _one(_number("gpu bandwidth", 1e-3, 1e6)),
     **{
         name: _one(_whole(name, 1))
         for name in ("seeds", "every", "queries", "gallery", "batch", "width", "concepts", "dim", "mixed")

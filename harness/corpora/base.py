@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 import yaml
 
 from harness.errors import DataError, OptionError, Problems, examples, first_line, unknown
+from harness.files import json_list
 from harness.records import Dataset, Document, Qrel, Query, content
 from harness.registry import Registry
 
@@ -220,7 +220,8 @@ def _encodable(text: str) -> bool:
 
 def _fingerprint(version: str, documents: Sequence[Document], queries: Sequence[Query], qrels: Sequence[Qrel]) -> str:
     made = hashlib.sha256(version.encode())
-    rows = ([content(item) for item in items] for items in (documents, queries))
-    for part in (*rows, [(qrel.query_id, qrel.doc_id, qrel.relevance) for qrel in qrels]):
-        made.update(json.dumps(part, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    judged = ((qrel.query_id, qrel.doc_id, qrel.relevance) for qrel in qrels)
+    for part in (map(content, documents), map(content, queries), judged):
+        for piece in json_list(part):
+            made.update(piece)
     return made.hexdigest()[:16]

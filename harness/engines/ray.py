@@ -21,7 +21,6 @@ from typing import Any
 from harness.engines.base import ENGINES
 from harness.engines.local import WAITING, cores
 from harness.errors import DataError, HarnessError, OptionError, first_line
-from harness.shards import Shard
 
 RETRIES = 5  # times that a task is done again when its worker died
 STORE = 256 << 20  # bytes of a local cluster's object store: no vectors go through it, only work and scores
@@ -188,9 +187,6 @@ def _task(held: list[Any], item: bytes) -> Any:
         return Failed(DataError(f"{where}; all nodes must see the cache and what a command names under the same paths"))
     except (HarnessError, OSError) as error:
         return Failed(error)
-    finally:
-        for shard in Shard.open:
-            shard.release()
 
 
 @functools.lru_cache(maxsize=1)

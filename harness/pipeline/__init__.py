@@ -9,15 +9,16 @@ if TYPE_CHECKING:
     from harness.pipeline.comparing import compare
     from harness.pipeline.evaluation import evaluate
     from harness.pipeline.mechanism import gradients
+    from harness.pipeline.planning import plan
     from harness.pipeline.reporting import report
     from harness.pipeline.robustness import stress
     from harness.pipeline.study import synth
     from harness.pipeline.tuning import train
 
-__all__ = ["compare", "evaluate", "gradients", "report", "stress", "synth", "train"]
+__all__ = ["compare", "evaluate", "gradients", "plan", "report", "stress", "synth", "train"]
 
-FILES = {"compare": "comparing", "evaluate": "evaluation", "gradients": "mechanism", "report": "reporting",
-         "stress": "robustness", "synth": "study", "train": "tuning"}  # fmt: skip
+FILES = {"compare": "comparing", "evaluate": "evaluation", "gradients": "mechanism", "plan": "planning",
+         "report": "reporting", "stress": "robustness", "synth": "study", "train": "tuning"}  # fmt: skip
 
 
 def __getattr__(name: str):

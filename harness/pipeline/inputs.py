@@ -116,6 +116,7 @@ def provenance(
         versions=versions(),
         fingerprints=fingerprints,
         seconds=stages.seconds,
+        core_seconds=stages.core_seconds,
         host={"machine": platform.machine(), "system": platform.platform(), "cores": cores(), "device": device,
               "engine": engine},
         **rest,

@@ -170,15 +170,15 @@ def _inject(sims, start, banks, bounds, queries, picks):
 
 def _attack_compiled(shared: _Attack, aggregators: Sequence[Aggregator], run: Run) -> tuple[np.ndarray, np.ndarray]:
     kernels = [kernel for one in aggregators if (kernel := kernel_of(one))]
-    counts = np.array(shared.injection.counts, np.int64)
+    counts, sizes = np.array(shared.injection.counts, np.int64), shared.vectors.sizes(run.rows)
     picks = shared.picks(run.queries, np.repeat(run.rows, np.diff(run.pairs)))
     own = part(shared.vectors, run.shard)
     out, held = (np.empty((len(kernels), len(counts), len(run.queries)), np.float32) for _ in range(2))
     with gemm.single_threaded():
         attack_run(
-        own.view(np.uint16), run.starts, shared.vectors.counts[run.rows], shared.tokens, shared.queries.offsets,
+        own.view(np.uint16), run.starts, sizes, shared.tokens, shared.queries.offsets,
         run.pairs, run.queries, shared.banks, picks, counts, np.stack([kernel.addresses for kernel in kernels]),
-        state_rows(kernels, aggregators, int(shared.vectors.counts[run.rows].max() + counts.max())),
+        state_rows(kernels, aggregators, int(sizes.max() + counts.max())),
         np.array([kernel.parameter(one) for kernel, one in zip(kernels, aggregators, strict=True)]),
             gemm.address(), out, held,
     )  # fmt: skip

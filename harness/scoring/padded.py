@@ -145,8 +145,8 @@ def _piece(cut: Streams, bounds: np.ndarray, run: Run, documents: np.ndarray, by
     parts, own = [], part(cut.vectors, run.shard)
     for number in documents:
         row, start = int(run.rows[number]), int(run.starts[number])
-        parts += [own[start : start + int(cut.kept[row])], cut.filler(row)]
-    counts = cut.counts[run.rows[documents]]
+        parts += [own[start : start + int(cut.kept(row))], cut.filler(row)]
+    counts = cut.counts(run.rows[documents])
     return Piece(
         streams=np.concatenate(parts),
         starts=np.cumsum(counts[:, -1]) - counts[:, -1],

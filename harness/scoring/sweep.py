@@ -94,17 +94,17 @@ def invert(candidates: Candidates, vectors: MultiVectors) -> Iterator[Run]:
     order = np.argsort(wanted, kind="stable")
     queries, slots, wanted = queries[order], slots[order], wanted[order]
     rows, first = np.unique(wanted, return_index=True)
-    ends = np.append(first, len(wanted))
+    ends, begins = np.append(first, len(wanted)), vectors.offsets[rows]
     for number, (begin, block) in enumerate(stream(vectors)):
-        here = np.flatnonzero((vectors.offsets[rows] >= begin) & (vectors.offsets[rows] < begin + len(block)))
-        for start in range(0, len(here), RUN):
-            these = here[start : start + RUN]
-            span = slice(ends[these[0]], ends[these[-1] + 1])
+        here, beyond = np.searchsorted(begins, [begin, begin + len(block)])
+        for start in range(here, beyond, RUN):
+            stop = min(start + RUN, beyond)
+            span = slice(ends[start], ends[stop])
             yield Run(
-                rows=rows[these],
+                rows=rows[start:stop],
                 shard=number,
-                starts=vectors.offsets[rows[these]] - begin,
-                pairs=ends[these[0] : these[-1] + 2] - ends[these[0]],
+                starts=begins[start:stop] - begin,
+                pairs=ends[start : stop + 1] - ends[start],
                 queries=queries[span],
                 slots=slots[span],
             )
@@ -113,22 +113,22 @@ def invert(candidates: Candidates, vectors: MultiVectors) -> Iterator[Run]:
 def _score_compiled(cut: Streams, tokens, bounds, aggregators: Sequence[Aggregator], run: Run) -> np.ndarray:
     """Scores of a run's pairs by the compiled kernels, float32 (A, L, N)."""
     kernels = [kernel for one in aggregators if (kernel := kernel_of(one))]
-    filler = [cut.filler(int(row)) for row in run.rows]
-    out = np.empty((len(kernels), cut.counts.shape[1], len(run.queries)), np.float32)
+    filler, counts = [cut.filler(int(row)) for row in run.rows], np.ascontiguousarray(cut.counts(run.rows))
+    out = np.empty((len(kernels), counts.shape[1], len(run.queries)), np.float32)
     with gemm.single_threaded():
         score_run(
             part(cut.vectors, run.shard).view(np.uint16),
             run.starts,
-            cut.kept[run.rows],
+            cut.kept(run.rows),
             np.concatenate(filler).view(np.uint16),
             np.concatenate([[0], np.cumsum([len(one) for one in filler])]),
-            np.ascontiguousarray(cut.counts[run.rows]),
+            counts,
             tokens,
             bounds,
             run.pairs,
             run.queries,
             np.stack([kernel.addresses for kernel in kernels]),
-            state_rows(kernels, aggregators, int(cut.counts[run.rows].max())),
+            state_rows(kernels, aggregators, int(counts.max())),
             np.array([kernel.parameter(one) for kernel, one in zip(kernels, aggregators, strict=True)]),
             gemm.address(),
             out,
@@ -138,7 +138,7 @@ def _score_compiled(cut: Streams, tokens, bounds, aggregators: Sequence[Aggregat
 
 def _score_torch(cut: Streams, tokens, bounds, aggregators: Sequence[Aggregator], run: Run) -> np.ndarray:
     """Scores of a run's pairs by the operators' own torch functions, float32 (A, L, N)."""
-    out = np.empty((len(aggregators), cut.counts.shape[1], len(run.queries)), np.float32)
+    out = np.empty((len(aggregators), len(cut.cuts), len(run.queries)), np.float32)
     for number, row in enumerate(run.rows):
         wanting = run.queries[run.pairs[number] : run.pairs[number + 1]]
         spans = [np.arange(bounds[query], bounds[query + 1]) for query in wanting]
@@ -147,7 +147,7 @@ def _score_torch(cut: Streams, tokens, bounds, aggregators: Sequence[Aggregator]
         owner = torch.repeat_interleave(torch.tensor([len(span) for span in spans]))  # (W)
         for a, aggregator in enumerate(aggregators):
             state, seen = None, 0
-            for at, stop in enumerate(cut.counts[row].tolist()):
+            for at, stop in enumerate(cut.counts(row).tolist()):
                 if stop > seen:
                     more = aggregator.reduce(sims[:, seen:stop])
                     state, seen = more if state is None else aggregator.merge(state, more), stop
