@@ -1,4 +1,4 @@
-"""The chart of the benchmark: every scorer's time as a multiple of the floor."""
+"""The charts of the benchmark: every scorer's time as a multiple of the floor, and how a corpus grows."""
 
 from __future__ import annotations
 
@@ -9,8 +9,41 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from harness.reports.palette import COLOURS
+
 
 def write(results: dict[str, Any], folder: Path) -> None:
+    """All charts of what was measured."""
+    scoring(results, folder)
+    corpus(results.get("corpus", {}), folder)
+
+
+def corpus(made: dict[str, Any], folder: Path) -> None:
+    """corpus.svg: core seconds and peak memory of every step against documents, both scales logarithmic."""
+    rows = [
+        {"step": name, "documents": int(size), "core seconds": row["seconds"], "peak memory, MB": row["peak"]}
+        for name, sizes in made.get("steps", {}).items()
+        for size, row in sizes.items()
+    ]
+    if not rows:
+        return
+    table, sizes = pd.DataFrame(rows), made["sizes"]
+    colour = alt.Color("step:N", sort=None, scale=alt.Scale(range=list(COLOURS)), legend=alt.Legend(title=None))
+    panels = [
+        alt.Chart(table, title=what, width=300, height=240)
+        .mark_line(point=True)
+        .encode(
+            x=alt.X("documents:Q", scale=alt.Scale(type="log"), axis=alt.Axis(values=sizes, format="~s")),
+            y=alt.Y(f"{what}:Q", title=None, scale=alt.Scale(type="log")),
+            color=colour,
+            shape=alt.Shape("step:N", sort=None, legend=alt.Legend(title=None)),
+        )
+        for what in ("core seconds", "peak memory, MB")
+    ]
+    alt.hconcat(*panels).save(folder / "corpus.svg")
+
+
+def scoring(results: dict[str, Any], folder: Path) -> None:
     """scoring.svg: a panel for each work, points on a logarithmic scale, the shortest first."""
     rows = [
         {"work": work, "scorer": case, "times": row["over_floor"], "ours": case.startswith("harness")}

@@ -28,7 +28,7 @@ WEEK = 7 * 24.0  # hours
 
 @dataclass(frozen=True)
 class Work:
-    """What is to be done, in numbers. most: patches of the longest length; cells: arms × pools × lengths."""
+    """What is to be done, in numbers. index: as asked; spec: what that means here; reads: text, or ids of vectors."""
 
     documents: int
     patches: int

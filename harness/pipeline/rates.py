@@ -49,7 +49,7 @@ def measure(config: PlanConfig, work: Work, here: Mapping[str, float]) -> Rates:
         none = dict.fromkeys(("assign", "quantise", "code", "asked", "scan"), 0.0)
         found |= _index(work, root) if work.candidates != "exact" else none
         found |= _rank(config, work, root) | {"compare": _compare(config, work)}
-        return Rates(**found, score={arm: _score(config, work, arm) for arm in work.arms})
+        return Rates(**found, score={arm: _score(config, work, arm, root) for arm in work.arms})
 
 
 class Drawn:
@@ -74,9 +74,14 @@ def _drawn(work: Work, root: Path, count: int, patches: int, role: str = "docume
     return store.fetch(Drawn(count, patches, work.dims), items, role, quiet, root), quiet
 
 
+def _stored(work: Work) -> int:
+    """Documents in the store that is written."""
+    return max(64, STORED // (2 * work.patches * work.dims))
+
+
 def _store(work: Work, root: Path) -> dict[str, float]:
     """Writing, checking and reading vectors."""
-    count = max(1, STORED // (2 * work.patches * work.dims))
+    count = _stored(work)
     held, quiet = _drawn(work, root, count, work.patches)
     total = held.vectors.shape[0] * work.dims * 2.0
     wrote = quiet.core_seconds["encode documents"]
@@ -184,18 +189,19 @@ def _searched(work: Work, root: Path, spec: str, rows: int) -> dict[str, float]:
     return {name: quiet.core_seconds.get(f"candidates: {name}", 0.0) for name in ("train", "index", "search")}
 
 
-def _score(config: PlanConfig, work: Work, arm: str) -> float:
+def _score(config: PlanConfig, work: Work, arm: str, root: Path) -> float:
     """Seconds a pair in the scoring pass of an arm, documents shared by as many queries as in the work."""
     random, asked = np.random.default_rng(0), int(min(work.queries, 256))
     pairs = MULTIPLIED / (work.tokens * work.length(arm) * work.dims)
     share = min(work.sharing, asked)
-    count = int(min(max(pairs / share, 64), 20_000, (1 << 29) // (2 * work.patches * work.dims) + 64))
+    documents, _ = _drawn(work, root, _stored(work), work.patches)
+    count = int(min(max(pairs / share, 64), len(documents)))
     wanted = random.random((asked, count)) < share / asked
     wanted[random.integers(0, asked, count), np.arange(count)] |= ~wanted.any(axis=0)
     rows = np.full((asked, int(wanted.sum(axis=1).max())), -1, np.int64)
     for at, mine in enumerate(wanted):
         rows[at, : mine.sum()] = np.flatnonzero(mine)
-    documents, queries = (_vectors(*size, work.dims) for size in ((count, work.patches), (asked, work.tokens)))
+    queries = _vectors(asked, work.tokens, work.dims)
     chosen = Candidates(queries.ids, documents.ids, rows, "drawn", 1.0)
     made = make_arm(arm, config.lengths, None, config.fill, 0)
     pools = [AGGREGATORS.make(pool) for pool in config.pool]
