@@ -90,30 +90,31 @@ def _accelerated(
     return limits[0], limits[1]
 
 
-def student(values: np.ndarray, level: float = 0.95) -> tuple[float, float, float, float, float]:
-    """Mean of values (Q) with Student's t interval, t and two-sided p against 0: (mean, low, high, t, p).
+def student(values: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, ...]:
+    """Mean, low, high, t and two-sided p against 0 by Student's t: (..., Q) → five of (...).
 
     All but the mean are NaN where there is no spread to estimate them from: one value, or equal ones.
     """
-    n, mean = len(values), float(np.mean(values))
-    spread = float(np.std(values, ddof=1)) / np.sqrt(n) if n > 1 else np.nan
-    if not spread > 1e-12 * abs(mean):
-        return mean, np.nan, np.nan, np.nan, np.nan
-    half = float(special.stdtrit(n - 1, (1 + level) / 2)) * spread
-    t = mean / spread
-    return mean, mean - half, mean + half, t, float(2 * special.stdtr(n - 1, -abs(t)))
+    n, mean = values.shape[-1], values.mean(axis=-1)
+    spread = values.std(axis=-1, ddof=1) / np.sqrt(n) if n > 1 else np.full_like(mean, np.nan)
+    spread = np.where(spread > 1e-12 * np.abs(mean), spread, np.nan)
+    half, t = special.stdtrit(max(n - 1, 1), (1 + level) / 2) * spread, mean / spread
+    return mean, mean - half, mean + half, t, 2 * special.stdtr(max(n - 1, 1), -np.abs(t))
 
 
 def paired(a: np.ndarray, b: np.ndarray, level: float = 0.95) -> Paired:
     """Student's paired t-test of a against b, each (Q).
 
     Interval, t and p are NaN where fewer than FEWEST queries differ (if there are fewer queries, where any does not).
+    Where all differ by the same amount there is no spread and no t; from FEWEST queries on p is the sign test's, 2^(1−Q).
     """
     difference = np.asarray(a, float) - np.asarray(b, float)
     n, wins, losses = len(difference), int((difference > 0).sum()), int((difference < 0).sum())
-    mean, *rest = student(difference, level)
+    mean, *rest = map(float, student(difference, level))
     if wins + losses < min(n, FEWEST):
         rest = [np.nan] * 4
+    elif np.isnan(rest[-1]) and n >= FEWEST:
+        rest[-1] = 2.0 ** (1 - n)
     return Paired(n, mean, *rest, wins, n - wins - losses, losses)
 
 

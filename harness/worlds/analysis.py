@@ -42,7 +42,7 @@ def summarise(values: pd.DataFrame) -> pd.DataFrame:
     """Mean over seeds with Student's 95 % interval, a row a place and pool."""
     rows = []
     for key, group in values.groupby([*KEYS, *UNIT], sort=False):
-        mean, low, high, *_ = stats.student(group["value"].to_numpy())
+        mean, low, high, *_ = map(float, stats.student(group["value"].to_numpy()))
         named = dict(zip([*KEYS, *UNIT], key, strict=True))
         rows.append({**named, "value": mean, "ci_low": low, "ci_high": high, "n_seeds": len(group)})
     return pd.DataFrame(rows, columns=SUMMARY)
