@@ -106,7 +106,8 @@ def paired(a: np.ndarray, b: np.ndarray, level: float = 0.95) -> Paired:
     """Student's paired t-test of a against b, each (Q).
 
     Interval, t and p are NaN where fewer than FEWEST queries differ (if there are fewer queries, where any does not).
-    Where all differ by the same amount there is no spread and no t; from FEWEST queries on p is the sign test's, 2^(1−Q).
+    Where all differ by the same amount there is no spread and no t; from FEWEST queries on, p is then the sign test's,
+    2^(1−Q).
     """
     difference = np.asarray(a, float) - np.asarray(b, float)
     n, wins, losses = len(difference), int((difference > 0).sum()), int((difference < 0).sum())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from unittest import mock
 
@@ -36,15 +37,16 @@ def question(judged: str, seed: int, folder: Path, queries: int) -> dict:
     return {**made, "pool": list(POOLS), "candidates": "exact", "measures": "nDCG@10", "output": folder}
 
 
-def tested(judged: str, seed: int, queries: int = evidence.QUERIES) -> pd.DataFrame:
+def tested(judged: str, seed: int, queries: int = evidence.QUERIES, lengths: Sequence[int] = LENGTHS) -> pd.DataFrame:
     """What eval and stress tell of one collection: their tests, and whom each calls better, ``neither`` if nobody."""
     with tempfile.TemporaryDirectory() as name, mock.patch.dict(os.environ, HARNESS_CACHE=f"{name}/cache"):
         asked = question(judged, seed, Path(name), queries)
-        swept = harness.evaluate(**asked, lengths=list(LENGTHS), arms="pad", fill="gaussian")
+        swept = harness.evaluate(**asked, lengths=list(lengths), arms="pad", fill="gaussian")
         hurt = harness.stress(**asked, inject="hard", counts=list(COUNTS))
         parts = [pd.read_csv(run.path / "tests.csv") for run in (swept, hurt)]
+    places = ["slope" if one == "slope" else f"L = {one}" for one in parts[0]["length"]]
     table = pd.concat([
-        parts[0].assign(command="eval", test=["slope" if one == "slope" else f"L = {one}" for one in parts[0]["length"]]),
+        parts[0].assign(command="eval", test=places),
         parts[1].assign(command="stress", mean_difference=-parts[1]["mean_difference"],
                         test=[f"loss, K = {one}" for one in parts[1]["count"]]),
     ], ignore_index=True)  # fmt: skip
@@ -74,8 +76,8 @@ def calibrated() -> pd.DataFrame:
             with tempfile.TemporaryDirectory() as name, mock.patch.dict(os.environ, HARNESS_CACHE=f"{name}/cache"):
                 asked = question(judged, seed, Path(name), evidence.QUERIES)
                 found = harness.evaluate(**asked, lengths=list(LENGTHS), arms="pad", fill="gaussian").summary
-            mine = found[found["pool"] == pool].set_index("length")["value"]
-            rows.append({"collection": judged, "loser": pool, "seed": seed, **{f"L = {at}": mine[at] for at in LENGTHS}})
+            mine = found[found["pool"] == pool].set_index("length")["value"].rename("L = {}".format)
+            rows.append({"collection": judged, "loser": pool, "seed": seed, **mine})
     return pd.DataFrame(rows)
 
 
@@ -87,15 +89,15 @@ def text(tests: pd.DataFrame) -> str:
     rates = runs.groupby("command").agg(["sum", "size"])
     told = ", ".join(f"{name} in {row['sum']} of {row['size']} collections" for name, row in rates.iterrows())
     return f"""
-{evidence.QUERIES} queries of {evidence.TOKENS} tokens, two documents each. The *sharp* one has, for every token, one patch
-of cosine {evidence.SHARP} to it, and as many of noise; each of the *spread* one's {evidence.PATCHES} patches has cosine
-{evidence.SPREAD / evidence.TOKENS**0.5:.2f} to every token. The three collections have the same vectors and differ in the
-judgments alone. **sharp**: the sharp document is relevant, and diffuse distractors mislead smoothing. **spread**: the
-spread one is, and spiky distractors mislead MaxSim. **mixed**: the sharp one for every other query. Asked are
-`harness eval --pool {",".join(POOLS)} --lengths {",".join(map(str, LENGTHS))} --arms pad --fill gaussian --candidates exact`
-and `harness stress --inject hard --counts {",".join(map(str, COUNTS))}`; a call is the sign of a test in their
-`tests.csv` where Holm's p is below 0.05. Differences are the advantage of {POOLS[1]} over {POOLS[0]}, in nDCG@10, in
-change for each doubling of L, or in what is not lost.
+{evidence.QUERIES} queries of {evidence.TOKENS} tokens, two documents each. The *sharp* one has, for every token, one
+patch of cosine {evidence.SHARP} to it, and as many of noise; each of the *spread* one's {evidence.PATCHES} patches has
+cosine {evidence.SPREAD / evidence.TOKENS**0.5:.2f} to every token. The three collections have the same vectors and
+differ in the judgments alone. **sharp**: the sharp document is relevant, and diffuse distractors mislead smoothing.
+**spread**: the spread one is, and spiky distractors mislead MaxSim. **mixed**: the sharp one for every other query.
+Asked are `harness eval --pool {",".join(POOLS)} --lengths {",".join(map(str, LENGTHS))} --arms pad --fill gaussian` and
+`harness stress --inject hard --counts {",".join(map(str, COUNTS))}`, all documents candidates. A call is the sign of a
+test in their `tests.csv` where Holm's p is below 0.05. Differences are the advantage of {POOLS[1]} over {POOLS[0]}: in
+nDCG@10, in its change for each doubling of L, in what is not lost.
 
 Of the tests on *sharp* and *spread*, {wrong} of {int((tests["collection"] != "mixed").sum())} call the wrong pool or
 none. On *mixed* any test of a run calls a pool: {told} (5 % is what Holm allows).

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats as reference
+from scipy import special
 
 from harness import stats
 from harness.randomness import generator
@@ -45,9 +45,9 @@ INTERVALS: dict[str, Interval] = {
 }
 
 
-def covered(interval: Interval, population: Population, size: int, collections: int = COLLECTIONS, seed: int = 0) -> float:
+def covered(interval: Interval, population: Population, size: int, collections: int = COLLECTIONS) -> float:
     """Share of simulated collections of the size whose interval holds the population's value."""
-    random, held = generator(seed, "coverage", population.name, str(size)), 0
+    random, held = generator(0, "coverage", population.name, str(size)), 0
     for start in range(0, collections, AT_ONCE):
         drawn = population.draw(random, min(AT_ONCE, collections - start), size)
         low, high = interval(drawn, random)
@@ -63,12 +63,12 @@ def row(population: Population, size: int) -> dict[str, object]:
 
 
 def table(run: Callable, populations: Sequence[Population]) -> pd.DataFrame:
-    """Every population at every size; ``deciding``: expected queries that score, or that fall short, if those are fewer."""
+    """Every population at every size; ``deciding``: expected queries that score, or fall short if those are fewer."""
     rows = run(row, [(population, size) for population in populations for size in SIZES])
     return pd.DataFrame(rows).sort_values(["kind", "population", "queries"], ignore_index=True)
 
 
 def error(rate: float, trials: int) -> float:
     """Half of the 95 % interval of a simulated rate (Wilson's, for rates near 0 and 1)."""
-    z = reference.norm.ppf(0.975)
-    return z / (1 + z**2 / trials) * np.sqrt(rate * (1 - rate) / trials + z**2 / (4 * trials**2))
+    z = float(special.ndtri(0.975))
+    return z / (1 + z**2 / trials) * float(np.sqrt(rate * (1 - rate) / trials + z**2 / (4 * trials**2)))

@@ -19,7 +19,7 @@ LEVEL, COLLECTIONS, FAMILIES = 0.05, 10_000, 4000
 
 @dataclass(frozen=True)
 class Family:
-    """Tests one Holm correction runs over. values: (pools, places, N), the baseline first; a place is what is tested."""
+    """Tests one Holm correction runs over. values: (pools, places, N), the baseline first; a place is one test."""
 
     command: str
     name: str
@@ -119,7 +119,8 @@ def studied() -> list[dict[str, object]]:
     table, rows = real.seeds(), []
     for column in table.columns[table.nunique() > 1]:
         random = generator(0, "nulls", "synth", column)
-        a, b = random.permuted(np.tile(table[column], (COLLECTIONS, 1)), axis=1)[:, :10].reshape(-1, 2, 5).swapaxes(0, 1)
+        drawn = random.permuted(np.tile(table[column], (COLLECTIONS, 1)), axis=1)
+        a, b = drawn[:, :5], drawn[:, 5:10]
         p = tested(a - b)
         given = ~np.isnan(p)
         pool, measure, *place = column.split("|")

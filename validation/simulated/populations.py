@@ -44,7 +44,7 @@ def seeds() -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Population:
-    """What a mean or a ratio of means is estimated of; ``draw(random, C, Q)`` is one array (C, Q), or two of a ratio."""
+    """What a mean or ratio of means is estimated of; ``draw(random, C, Q)``: one array (C, Q), or two of a ratio."""
 
     name: str
     kind: str
@@ -63,7 +63,7 @@ def real(name: str, kind: str, *columns: np.ndarray) -> Population:
 
 
 def written(name: str, kind: str, zero: float, one: float, keeps: float | None = None) -> Population:
-    """0 with probability zero, 1 with one, else Beta(2, 2); under attack a value stays with probability keeps, or is 0."""
+    """0 with probability zero, 1 with one, else Beta(2, 2); attacked, a value stays with probability keeps, or is 0."""
     mean = one + (1 - zero - one) / 2
     deciding = min(1 - zero, 1 - one) if keeps is None else (1 - zero) * min(keeps, 1 - keeps)
     truth = mean if keeps is None else keeps
@@ -107,8 +107,9 @@ def write(evaluated: Path, attacked: Path, routed: Path, studied: Path) -> None:
     run, hurt, gini = (pd.read_parquet(path / "per_query.parquet") for path in (evaluated, attacked, routed))
     run = run[run["arm"].isin(ARMS) & run["pool"].isin(POOLS)]
     hurt = hurt[(hurt["inject"] == "hard") & hurt["measure"].isin(MEASURES) & hurt["count"].isin(COUNTS)]
-    parts = [_wide(run, "eval", ["measure", "arm", "pool", "length"]), _wide(hurt, "stress", ["measure", "pool", "count"])]
-    pd.concat(parts, axis=1).round(6).to_csv(FOLDER / "queries.csv", index=False)
+    swept = _wide(run, "eval", ["measure", "arm", "pool", "length"])
+    both = pd.concat([swept, _wide(hurt, "stress", ["measure", "pool", "count"])], axis=1)
+    both.round(6).to_csv(FOLDER / "queries.csv", index=False)
     gini = gini.assign(query_id=gini["query_id"] + " " + gini["doc_id"], value=gini["gini"])
     _wide(gini, "", ["pool", "length"]).round(6).to_csv(FOLDER / "pairs.csv", index=False)
     from harness.worlds import analysis
