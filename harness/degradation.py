@@ -30,7 +30,7 @@ STRESS_VALUES = ["value", "ci_low", "ci_high", "n_queries", "retained", "hijack_
 
 
 def summarise(per_query: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
-    """One row a cell: mean over queries, 95 % bootstrap interval, change against the arm's shortest length.
+    """One row a cell: mean over queries, 95 % BCa bootstrap interval, change against the arm's shortest length.
 
     per_query: ``dataset, checkpoint, arm, pool, length, measure, query_id, value``, every cell on the same queries.
     """

@@ -12,6 +12,7 @@ from scipy import special  # not scipy.stats, whose import takes a second
 
 RESAMPLES = 10_000
 BLOCK = 4_000_000  # query weights held at once
+FEWEST = 10  # queries that must differ for a test: with fewer, Student's rate under the null is anything from 0 to 12 %
 
 
 @dataclass(frozen=True)
@@ -30,54 +31,92 @@ class Paired:
 
 
 def bootstrap(values: np.ndarray, random: np.random.Generator, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile interval of the mean over queries: (..., Q) → low (...), high (...).
+    """BCa interval of the mean over queries: (..., Q) → low (...), high (...).
 
-    All cells share the same resamples of queries, so intervals of cells move together as the cells do.
+    All cells share the same resamples of queries, so intervals of cells move together as the cells do. BCa (Efron,
+    1987) and not percentiles, which miss rare successes: see reports/validation/statistics.md for both's coverage.
     """
     flat = np.atleast_2d(values.reshape(-1, values.shape[-1]))
-    low, high = _percentiles(_resampled_means(flat, random), level)
+    mean = flat.mean(axis=1)
+    low, high = _accelerated(mean, _resampled_means(flat, random), flat - mean[:, None], level)
     return low.reshape(values.shape[:-1]), high.reshape(values.shape[:-1])
 
 
 def bootstrap_ratio(
     values: np.ndarray, base: np.ndarray, random: np.random.Generator, level: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile interval of mean(values) / mean(base) over the same queries, each (cells, Q) → low, high (cells).
+    """BCa interval of mean(values) / mean(base) over the same queries, each (cells, Q) → low, high (cells).
 
-    NaN where the base is 0 on every query.
+    NaN where the base is 0 on every query, or on every query of some resample.
     """
     means = _resampled_means(np.concatenate([values, base]), random)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return _percentiles(means[:, : len(values)] / means[:, len(values) :], level)
+        ratio = values.mean(axis=1) / base.mean(axis=1)
+        return _accelerated(ratio, means[: len(values)] / means[len(values) :], values - ratio[:, None] * base, level)
 
 
 def _resampled_means(flat: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Means of RESAMPLES resamples of queries: (cells, Q) → (resamples, cells), a block of resamples at a time."""
+    """Means of RESAMPLES resamples of queries: (cells, Q) → (cells, resamples), a block of resamples at a time."""
     n = flat.shape[1]
     block = max(1, BLOCK // n)
     sizes = [min(block, RESAMPLES - start) for start in range(0, RESAMPLES, block)]
-    return np.concatenate([random.multinomial(n, np.full(n, 1 / n), size=size) / n @ flat.T for size in sizes])
+    weights = (random.multinomial(n, np.full(n, 1 / n), size=size) / n for size in sizes)
+    return np.concatenate([flat @ weight.T for weight in weights], axis=1)
 
 
-def _percentiles(means: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
-    tail = 100 * (1 - level) / 2
-    low, high = np.percentile(means, [tail, 100 - tail], axis=0)
-    return low, high
+def _accelerated(
+    estimate: np.ndarray, resampled: np.ndarray, influence: np.ndarray, level: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bias-corrected and accelerated limits: (cells), (cells, resamples), (cells, Q) → low, high (cells).
+
+    Limit α is the resamples' quantile Φ(b + (b + z_α) / (1 − a(b + z_α))): b from the share of resamples below the
+    estimate, half of those equal to it counted; a = Σ influence³ / 6(Σ influence²)^1.5.
+    """
+    defined = np.isfinite(resampled).all(axis=1)
+    resampled = np.sort(np.where(defined[:, None], resampled, 0.0), axis=1)
+    away = resampled - estimate[:, None]
+    away[np.abs(away) <= 1e-12 * np.abs(estimate[:, None])] = 0.0  # equal but for the order of a sum
+    bias = special.ndtri((1 - np.sign(away).mean(axis=1)) / 2)
+    unit = influence / np.maximum(np.abs(influence).max(axis=1, keepdims=True), 1e-300)  # one of them is 1 or all are 0
+    acceleration = (unit**3).sum(axis=1) / (6 * np.maximum((unit**2).sum(axis=1), 1.0) ** 1.5)
+    limits = []
+    for tail in ((1 - level) / 2, (1 + level) / 2):
+        moved = bias + special.ndtri(tail)
+        at = special.ndtr(bias + moved / (1 - acceleration * moved)) * (resampled.shape[1] - 1)
+        below, part = np.divmod(np.where(defined, at, 0.0), 1)
+        ends = np.minimum(below[:, None] + [0, 1], resampled.shape[1] - 1).astype(int)
+        first, second = np.take_along_axis(resampled, ends, axis=1).T
+        limits.append(np.where(defined, first + part * (second - first), np.nan))
+    return limits[0], limits[1]
+
+
+def student(values: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, ...]:
+    """Mean, low, high, t and two-sided p against 0 by Student's t: (..., Q) → five of (...).
+
+    All but the mean are NaN where there is no spread to estimate them from: one value, or equal ones.
+    """
+    n, mean = values.shape[-1], values.mean(axis=-1)
+    spread = values.std(axis=-1, ddof=1) / np.sqrt(n) if n > 1 else np.full_like(mean, np.nan)
+    spread = np.where(spread > 1e-12 * np.abs(mean), spread, np.nan)
+    half, t = special.stdtrit(max(n - 1, 1), (1 + level) / 2) * spread, mean / spread
+    return mean, mean - half, mean + half, t, 2 * special.stdtr(max(n - 1, 1), -np.abs(t))
 
 
 def paired(a: np.ndarray, b: np.ndarray, level: float = 0.95) -> Paired:
-    """Student's paired t-test of a against b, each (Q). Equal on every query: t is NaN and p is 1."""
+    """Student's paired t-test of a against b, each (Q).
+
+    Interval, t and p are NaN where fewer than FEWEST queries differ (if there are fewer queries, where any does not).
+    Where all differ by the same amount there is no spread and no t; from FEWEST queries on, p is then the sign test's,
+    2^(1−Q).
+    """
     difference = np.asarray(a, float) - np.asarray(b, float)
-    n, mean = len(difference), float(difference.mean())
-    counts = [int((difference > 0).sum()), int((difference == 0).sum()), int((difference < 0).sum())]
-    spread = float(difference.std(ddof=1)) / np.sqrt(n) if n > 1 else np.nan
-    if not np.any(difference):
-        return Paired(n, 0.0, 0.0, 0.0, np.nan, 1.0, *counts)
-    if not spread > 1e-12 * abs(mean):  # one query, or the same difference everywhere: nothing to estimate it from
-        return Paired(n, mean, np.nan, np.nan, np.nan, np.nan, *counts)
-    half = float(special.stdtrit(n - 1, (1 + level) / 2)) * spread
-    t = mean / spread
-    return Paired(n, mean, mean - half, mean + half, t, float(2 * special.stdtr(n - 1, -abs(t))), *counts)
+    n, wins, losses = len(difference), int((difference > 0).sum()), int((difference < 0).sum())
+    mean, *rest = map(float, student(difference, level))
+    if wins + losses < min(n, FEWEST):
+        rest = [np.nan] * 4
+    elif np.isnan(rest[-1]) and n >= FEWEST:
+        rest[-1] = 2.0 ** (1 - n)
+    return Paired(n, mean, *rest, wins, n - wins - losses, losses)
 
 
 def holm(p: np.ndarray) -> np.ndarray:
