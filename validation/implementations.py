@@ -154,8 +154,8 @@ absolute one between a score and that of a loop in float64 over documents, token
 that every command uses (`harness.scoring.sweep`), not the operators' torch functions; those are in the second table,
 at documents cut to 1, 32, 256 and 2,000 patches. `equal` means to 1e-4.
 
-{missing}PyLate's and the packed colbert-ai's differences are theirs: the third table shows that each equals, to the same
-precision, a loop that pads with unmasked zeros or floors at zero. With documents of one length PyLate agrees.
+{missing}PyLate's and the packed colbert-ai's differences are theirs: the third table shows that each equals, to the
+same precision, a loop that pads with unmasked zeros or floors at zero. With documents of one length PyLate agrees.
 colbert-ai's `colbert` is its padded and masked form, `colbert-packed` what its searcher calls on the CPU.
 """
 
