@@ -1,6 +1,7 @@
 # make eval    set up .venv and run the main job      make test    set up and run the tests
 # make lint    ruff and mypy                          make bench   measure speed; bench-check, bench-peers
 # make reports the report on SciFact that the README links    make retrained the study of training under each pool
+# make validation the pages that show that the instrument measures what it says
 PYTHON ?= python3
 ACCELERATOR ?= cpu
 BIN := .venv/bin
@@ -8,7 +9,7 @@ BIN := .venv/bin
 VISION := colpali-engine peft accelerate psutil pillow
 READY := .venv/.ready
 
-.PHONY: setup eval test lint bench bench-check bench-peers reports retrained clean
+.PHONY: setup eval test lint bench bench-check bench-peers validation reports retrained clean
 
 setup: $(READY)
 
@@ -40,12 +41,20 @@ bench-check: $(READY)
 
 # Scorers that need an environment of their own; PyLate asks for a torch with CUDA that its scorer does not need
 PEERS := build/peers
-bench-peers: $(READY)
+$(PEERS)/.ready:
 	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet torch==2.13.0 'sentence-transformers>=6,<7' datasets
 	$(PEERS)/bin/python -m pip install --quiet --no-deps pylate==1.6.0
+	@touch $@
+
+bench-peers: $(READY) $(PEERS)/.ready
 	$(PEERS)/bin/python -m benchmarks.peers benchmarks/results.json
 	$(BIN)/python -m benchmarks.charts
+
+# Reads what `make reports` made, and makes what is not there
+validation: $(READY) $(PEERS)/.ready
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m validation
 
 # Options of the synthetic study can be given: make reports SYNTH='--seeds 2 --epochs 10'
 reports: $(READY)

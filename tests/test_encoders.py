@@ -109,15 +109,23 @@ def test_a_text_without_a_word_has_its_special_tokens(bert):
     assert vectors.shape == (2, 32)
 
 
-@pytest.mark.parametrize("budget", [1, 50, 200])
-def test_vectors_do_not_depend_on_the_batch(bert, monkeypatch, budget):
-    items, encoder = texts(), open_float32(bert)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("budget, threads", [(1, 1), (50, 2), (200, 3)])
+def test_vectors_do_not_depend_on_the_batch_and_the_threads(bert, monkeypatch, budget, threads, dtype):
+    """To the last bit, where torch multiplies with MKL."""
+    import torch
+
+    items, encoder, before = [*texts(), *texts()[:4]], encoders.load(str(bert), dtype, "cpu"), torch.get_num_threads()
     whole = encode(encoder, items)
     monkeypatch.setattr(transformer, "TOKENS", budget)
-    for got, expected in zip(encode(encoder, items), whole, strict=True):
-        np.testing.assert_allclose(got, expected, atol=1e-3)
-    for got, expected in zip(encode(encoder, items[::-1])[::-1], whole, strict=True):
-        np.testing.assert_allclose(got, expected, atol=1e-3)
+    torch.set_num_threads(threads)
+    try:
+        made = [*encode(encoder, items), *encode(encoder, items[::-1])[::-1]]
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    for got, expected in zip(made, whole * 2, strict=True):
+        np.testing.assert_allclose(got, expected, atol=0 if torch.backends.mkl.is_available() else 1e-3)
 
 
 def test_a_batch_stays_within_the_token_budget(bert, monkeypatch):

@@ -11,12 +11,14 @@ import pandas as pd
 import pytest
 
 import harness
-from harness import corpora
+from harness import corpora, store
 from harness.config import EvalConfig, read_config
+from harness.encoders import transformer
 from harness.engines.local import Local
 from harness.errors import DataError
 from harness.pipeline import evaluation, inputs
 from harness.runs import RunDirectory
+from harness.scoring import sweep
 from tests.conftest import TINY
 
 GOLDEN = Path(__file__).parent / "data" / "golden.csv"
@@ -64,12 +66,18 @@ def test_the_arms_agree_at_the_shortest_length_to_the_last_digit(done):
     assert (values["truncate"] == values["pad"]).all()
 
 
-def test_the_same_question_gives_the_same_bytes_whatever_the_threads(done, tmp_path, monkeypatch):
+def test_the_same_question_gives_the_same_bytes_whatever_the_threads_batches_shards_and_tasks(
+    done, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))  # so that all is encoded again
     monkeypatch.setattr(inputs, "ENGINES", {"local": lambda: Local(threads=3)})
+    monkeypatch.setattr(transformer, "TOKENS", 1)
+    monkeypatch.setattr(store, "SHARD", 7)
+    monkeypatch.setattr(sweep, "RUN", 5)
     again = harness.evaluate(**QUESTION, output=tmp_path)
-    assert again.path.name == done.path.name
+    assert again.manifest.fingerprints["documents"] != done.manifest.fingerprints["documents"]
     for path in sorted(done.path.rglob("*")):
-        if path.suffix in {".csv", ".gz", ".yaml"}:
+        if path.suffix in {".csv", ".gz", ".yaml", ".parquet"}:
             assert (again.path / path.relative_to(done.path)).read_bytes() == path.read_bytes(), path.name
 
 

@@ -129,13 +129,13 @@ class ColBERT:
         return {**common, "marker": about["doc_token_id"], "limit": self.limit, "skipped": skipped}
 
     def encode(self, items: Sequence[Document | Query], role: str) -> Iterator[list[tuple[int, np.ndarray]]]:
-        """Batches of (index, float16 (p, d)), longest texts first so that a batch pads little."""
+        """Batches of (index, float16 (p, d)), longest texts first."""
         checkpoint, texts = self.loaded, [item.text for item in items]
         lengths = [self.about["query_maxlen"]] * len(texts)
         if role != "query":
             ids = checkpoint.raw_tokenizer(texts, truncation=True, max_length=self.limit - 1)["input_ids"]
             lengths = [len(one) + 1 for one in ids]  # the marker is put in later
-        for batch in batches(lengths):
+        for batch in batches(lengths, self.device):
             chosen = [texts[at] for at in batch]
             with confined(self.device):
                 many = self._queries(chosen) if role == "query" else checkpoint.docFromText(chosen, keep_dims=False)

@@ -13,6 +13,7 @@ import numpy as np
 
 from harness.encoders.base import FAMILIES
 from harness.encoders.transformer import (
+    abreast,
     batches,
     check_files,
     check_vocabulary,
@@ -104,12 +105,13 @@ class PyLate:
         return {**common, "marker": about["document_prefix"], "limit": self.limit, "skipped": about["skiplist_words"]}
 
     def encode(self, items: Sequence[Document | Query], role: str) -> Iterator[list[tuple[int, np.ndarray]]]:
-        """Batches of (index, float16 (p, d)), longest texts first so that a batch pads little."""
+        """Batches of (index, float16 (p, d)), longest texts first."""
         import torch
 
         tokenizer, model, layers = self.loaded
         tokens = self._ids([item.text for item in items], role)
-        for batch in batches([len(ids) for ids, _ in tokens]):
+
+        def one(batch: list[int]) -> list[tuple[int, np.ndarray]]:
             rows = {"input_ids": [tokens[at][0] for at in batch], "attention_mask": [tokens[at][1] for at in batch]}
             padded = tokenizer.pad(rows, return_tensors="pt").to(self.device)
             with torch.inference_mode():
@@ -117,7 +119,9 @@ class PyLate:
                 for layer in layers:
                     hidden = layer(hidden)
                 vectors = torch.nn.functional.normalize(hidden.float(), dim=-1).half().cpu().numpy()  # (b, t, d)
-            yield [(at, vectors[row][self._kept(tokens[at][0], role)]) for row, at in enumerate(batch)]
+            return [(at, vectors[row][self._kept(tokens[at][0], role)]) for row, at in enumerate(batch)]
+
+        yield from abreast(one, batches([len(ids) for ids, _ in tokens], self.device), self.device)
 
     def tokens(self, text: str, role: str) -> list[str]:
         """The token each vector of a text belongs to."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -15,7 +16,9 @@ from harness.errors import DataError, examples, first_line
 from harness.files import checksum, digest
 from harness.records import Document, Query
 
-TOKENS = 8192  # tokens a batch, padding included: keeps two cores busy, and their caches
+T = TypeVar("T")
+
+TOKENS = 8192  # tokens a batch, padding included: enough for a core's products, few enough for its caches
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt")
 SHIFTED = ("roberta", "mpnet", "camembert", "data2vec-text", "longformer", "luke")  # positions begin after padding's id
@@ -47,7 +50,7 @@ class Transformer:
         return {"family": "transformer", "tokens": "all", "norm": "l2", "limit": self.limit, "dtype": self.dtype}
 
     def encode(self, items: Sequence[Document | Query], role: str) -> Iterator[list[tuple[int, np.ndarray]]]:
-        """Batches of (index, float16 (p, d)), longest texts first so that a batch pads little."""
+        """Batches of (index, float16 (p, d)), longest texts first."""
         import torch
 
         tokenizer, model = self.loaded
@@ -55,12 +58,15 @@ class Transformer:
             [item.text for item in items], truncation=True, max_length=self.limit, return_attention_mask=False
         )
         tokens: list[list[int]] = ids["input_ids"]
-        for batch in batches([len(one) for one in tokens]):
+
+        def one(batch: list[int]) -> list[tuple[int, np.ndarray]]:
             padded = tokenizer.pad({"input_ids": [tokens[at] for at in batch]}, return_tensors="pt")
             with torch.inference_mode():
                 hidden = model(**padded.to(self.device)).last_hidden_state.float()
                 vectors = torch.nn.functional.normalize(hidden, dim=-1).half().cpu().numpy()  # (b, t, d)
-            yield [(at, vectors[row, : len(tokens[at])]) for row, at in enumerate(batch)]
+            return [(at, vectors[row, : len(tokens[at])]) for row, at in enumerate(batch)]
+
+        yield from abreast(one, batches([len(one) for one in tokens], self.device), self.device)
 
     def tokens(self, text: str, role: str) -> list[str]:
         """The token each vector of a text belongs to."""
@@ -145,13 +151,37 @@ def check_vocabulary(folder: Path, tokenizer: Any, model: Any) -> None:
         )
 
 
-def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Positions, longest first, in batches whose rows × the longest row stay within the token budget."""
+def batches(lengths: Sequence[int], device: str) -> Iterator[list[int]]:
+    """Positions, longest first, in batches whose rows × the longest row stay within the token budget.
+
+    On the CPU the rows of a batch are equally long. Padding would change how attention's sums are split, and with that
+    the last bits; so a vector depends on its text alone, not on what else is encoded.
+    """
     order = sorted(range(len(lengths)), key=lambda at: -lengths[at])
     while order:
-        size = max(1, TOKENS // max(1, lengths[order[0]]))
+        longest = lengths[order[0]]
+        size = max(1, TOKENS // max(1, longest))
+        if device == "cpu":
+            size = sum(lengths[at] == longest for at in order[:size])
         yield order[:size]
         order = order[size:]
+
+
+def abreast(work: Callable[[list[int]], T], batches: Iterable[list[int]], device: str) -> Iterator[T]:
+    """What work makes of every batch, in order. On the CPU batches run side by side, each on one thread alone: their
+    bits do not depend on the number of threads, and no thread waits for another."""
+    if device != "cpu":
+        yield from map(work, batches)
+        return
+    import torch
+
+    threads = torch.get_num_threads()
+    pool = ThreadPoolExecutor(threads, "encode", initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        yield from pool.map(work, batches)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)  # MKL's are the whole process's
 
 
 def settings(path: Path, kind: type = dict) -> Any:
