@@ -15,7 +15,7 @@ from fuzzing.judging import TARGETS, Place, Target, Verdict, enter, judge
 from fuzzing.mutating import Files, mutated
 
 _here: Place  # of this process
-TRIES = 150  # of making an input smaller
+TRIES, PATIENCE = 150, 10.0  # of making an input smaller: how often, seconds
 
 
 @dataclass
@@ -77,12 +77,12 @@ def hunt(name: str, numbers: range, seed: int, place: Place) -> Tally:
 
 def smaller(target: Target, files: Files, sound: Files, verdict: Verdict, place: Place) -> tuple[Files, Verdict]:
     """The smallest input found that fails for the same cause: files put back first, then bytes left out."""
-    tries = 0
+    tries, begin = 0, time.perf_counter()
 
     def fails(these: Files) -> Verdict | None:
         nonlocal tries
         tries += 1
-        if tries > TRIES or verdict.seconds > 1:
+        if tries > TRIES or time.perf_counter() - begin > PATIENCE:
             return None
         found = judge(target, these, place)
         return found if found.sign == verdict.sign else None

@@ -129,7 +129,7 @@ def enter(root: Path) -> Place:
     tempfile.tempdir = str(root / "temporary")
     sys.dont_write_bytecode = True
     warnings.simplefilter("ignore")
-    resource.setrlimit(resource.RLIMIT_AS, (64 << 30, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    resource.setrlimit(resource.RLIMIT_DATA, (24 << 30, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     return place
 
 
