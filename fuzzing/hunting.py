@@ -39,6 +39,7 @@ class Tally:
 def sound(name: str, place: Place) -> list[Files]:
     """The target's sound inputs; every one of them must be accepted, or the fuzzing would try nothing."""
     found = TARGETS[name].sound(place)
+    judge(TARGETS[name], found[0], place)  # imports and compilation are not an input's time
     for files in found:
         verdict = judge(TARGETS[name], files, place)
         assert verdict.result == "accepted", f"{name}: a sound input is {verdict.result}: {verdict.text}"

@@ -23,6 +23,7 @@ except ImportError:  # Windows
 
 FORMATS = ("PNG", "JPEG", "WEBP")  # of page images; a decoder that is not needed is not opened
 
+LARGEST, DEEPEST = 1 << 18, 16  # bytes of a YAML file, levels of its values
 SEAL = b"xxh3"  # then sixteen hex digits: the end of a sealed file
 
 
@@ -160,6 +161,25 @@ def unsealed(path: Path) -> bytes | None:
     content = path.read_bytes()
     held, end = content[: -len(SEAL) - 16], content[-len(SEAL) - 16 :]
     return held if end == SEAL + xxhash.xxh3_64_hexdigest(held).encode() else None
+
+
+def plain_yaml(path: Path) -> Any:
+    """A small YAML file's plain data. Raises ValueError or YAMLError; of deep nesting and aliases, which can stand for
+    more than memory holds, before they cost any time."""
+    import yaml
+
+    with path.open("rb") as file:
+        text = file.read(LARGEST + 1).decode("utf-8-sig")
+    if len(text) > LARGEST:
+        raise ValueError(f"larger than {LARGEST:,} bytes")
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError(f"an alias (*{event.anchor}), which is not read; write its value out")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise ValueError(f"values nested more than {DEEPEST} deep")
+    return yaml.safe_load(text)
 
 
 def check_output(output: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import shutil
 from pathlib import Path
 
 from fuzzing.judging import TARGETS, Place, Target, lay
@@ -59,7 +60,7 @@ def compared(place: Place) -> None:
     from harness.reports import comparison
 
     for run in runs(place.given):
-        other = next(path for path in (place.root / "sound").iterdir() if path.name.startswith(run.path.name[:4]))
+        other = place.root / "other" / run.path.name[:4]
         done = pipeline.compare(other, run.path, output=place.output)
         comparison.show(done.summary, done.tests, done.queries, done.manifest, str(done.path), console())
 
@@ -88,8 +89,13 @@ def made(place: Place) -> dict[str, Files]:
         "synth": pipeline.synth(output=output, pool="maxsim,mean", seeds=2, epochs=2, every=1, queries=16, gallery=8,
                                 batch=8, lengths="16,32", counts="0,3", inject="hard", train_length="16"),
     }  # fmt: skip
-    again = pipeline.evaluate(**asked, lengths="4,8", seed=1)
-    done["compare"] = pipeline.compare(done["eval"].path, again.path, output=output)
+    asked |= {"seed": 1}
+    again = {"eval": pipeline.evaluate(**asked, lengths="4,8"), "stre": pipeline.stress(**asked, counts="0,3",
+                                                                                     inject="hard")}  # fmt: skip
+    done["compare"] = pipeline.compare(done["eval"].path, again["eval"].path, output=output)
+    (place.root / "other").mkdir()
+    for name, one in again.items():
+        shutil.move(one.path, place.root / "other" / name)
     return {command: whole(one.path) for command, one in done.items()}
 
 

@@ -20,6 +20,7 @@ from harness.config.questions import (
 )
 from harness.config.readers import READERS
 from harness.errors import OptionError, Problems, first_line, unknown
+from harness.files import plain_yaml
 
 __all__ = ["EvalConfig", "GradientsConfig", "Question", "Reranking", "Retrieval", "StressConfig", "SynthConfig"]
 __all__ += ["TrainConfig"]
@@ -35,7 +36,7 @@ def names(kind: type[Question]) -> list[str]:
 def read_config(kind: type[Question], path: Path) -> dict[str, Any]:
     """Options from a YAML file; a run's ``config.yaml`` is one. Raises OptionError naming unknown keys."""
     try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+        given = plain_yaml(path)
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:  # PyYAML lets ValueErrors of values through
         raise OptionError(f"config {path}: {first_line(error)}") from None
     if not isinstance(given, dict):

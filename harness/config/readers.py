@@ -84,10 +84,10 @@ def _pool(spec: str) -> str:
     return str(AGGREGATORS.make(spec))
 
 
-def _measure(name: str) -> str:
+def _measure(name: Any) -> str:
     from harness import metrics
 
-    return str(metrics.parse(name))
+    return str(metrics.parse(str(name)))
 
 
 def _checkpoint(value: Any) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from harness.errors import DataError, OptionError, Problems, examples, first_line, unknown
+from harness.files import plain_yaml
 from harness.records import Dataset, Document, Qrel, Query, content
 from harness.registry import Registry
 
@@ -95,7 +96,7 @@ def local_source(folder: Path) -> str | None:
 def read_card(path: Path) -> Card:
     """A dataset card. Raises DataError naming the file and the key that is wrong."""
     try:
-        given: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        given: Any = plain_yaml(path)
         card = Card(name=path.stem, **given)
         if card.source not in SOURCES.names():
             raise ValueError(unknown("source", str(card.source), SOURCES))

@@ -12,11 +12,10 @@ from typing import Any
 
 import pandas as pd
 import torch
-import yaml
 from threadpoolctl import threadpool_limits
 
 from harness.aggregators import AGGREGATORS
-from harness.config import TrainConfig
+from harness.config import TrainConfig, read_config
 from harness.encoders import formats
 from harness.errors import OptionError, Problems
 from harness.files import digest, write_atomically
@@ -94,8 +93,10 @@ def check(folders: dict[Path, TrainConfig]) -> None:
         if not record.exists():
             problems.add(f"output {str(folder)!r} is not empty, and no checkpoint of harness train; give another")
             continue
-        found = yaml.safe_load(record.read_text(encoding="utf-8"))
-        other = [key for key, value in config.plain().items() if found.get(key) != value]
+        found: dict[str, Any] = {}
+        with problems:
+            found = read_config(TrainConfig, record)
+        other = found and [key for key, value in config.plain().items() if found.get(key) != value]
         if other:
             problems.add(f"output {str(folder)!r} holds a training with another {', '.join(other)};"
                          " give another --output, or remove it")  # fmt: skip
