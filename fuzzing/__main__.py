@@ -20,12 +20,13 @@ from validation.pages import FOLDER, write
 FOUND = Path("build") / "fuzz"
 CHUNK = 250  # inputs handed to a process at once
 SHARES = {"specs": 20, "options": 10, "configs": 12, "cards": 12, "beir": 16, "qrels": 14, "archives": 6, "vectors": 4,
-          "runs": 3, "comparisons": 1.5, "pages": 1, "pages-of-runs": 0.5}  # fmt: skip
-TEXT = """Sound files are changed at random (bytes flipped, cut, doubled; words and values replaced by hostile ones; files
-left out, added or turned into links) and read as the product reads them. An input is *accepted*, *refused* with one
-readable line a mistake, or a *finding*: any other exception, a line that cannot be printed, more than {seconds:g} s, a
-file changed outside of the folders for output, cache and temporary files, a pickle, a program or a connection opened
-(Python's audit events tell). An accepted corpus must give a TREC run that reads back to the same ids."""
+          "runs": 1.5, "comparisons": 0.6, "pages": 1, "pages-of-runs": 0.3, "charts-of-runs": 0.1}  # fmt: skip
+TEXT = """Sound files are changed at random (bytes flipped, cut, doubled; words and values replaced by hostile ones;
+files left out, added or turned into links) and read as the product reads them. An input is *accepted*, *refused* with
+one readable line a mistake, or a *finding*: any other exception, a line that cannot be printed, more than {seconds:g} s
+of processor time, a file changed outside of the folders for output, cache and temporary files, a pickle, a program or a
+connection opened (Python's audit events tell). An accepted corpus must give a TREC run that reads back to the same
+ids."""
 
 
 def main() -> None:
@@ -45,7 +46,7 @@ def main() -> None:
         print(folder, (folder / "finding.txt").read_text().partition("\n")[0], sep="  ")
     if asked.page:
         page(asked, table)
-    sys.exit(1 if table["findings"].sum() else 0)
+    sys.exit(1 if table["finding"].sum() else 0)
 
 
 def fuzz(names: list[str], inputs: int, seed: int, processes: int) -> list[Tally]:
@@ -55,15 +56,18 @@ def fuzz(names: list[str], inputs: int, seed: int, processes: int) -> list[Tally
     work = [(name, range(start, min(start + CHUNK, count)), seed)
             for name, count in counts.items() for start in range(0, count, CHUNK)]  # fmt: skip
     tallies = {name: Tally(name) for name in names}
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as root:
-        with ProcessPoolExecutor(processes, get_context("spawn"), begin, (root,)) as pool:
-            try:
-                for done in pool.map(work_off, work):
-                    tallies[done.target].add(done)
-                    told(done)
-            except BrokenProcessPool:
-                at = ", ".join(path.read_text() for path in Path(root).glob("*/now"))
-                sys.exit(f"a process died; the last inputs were {at}")
+    memory = Path("/dev/shm")
+    with (
+        tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as root,
+        ProcessPoolExecutor(processes, get_context("spawn"), begin, (root,)) as pool,
+    ):
+        try:
+            for done in pool.map(work_off, work):
+                tallies[done.target].add(done)
+                told(done)
+        except BrokenProcessPool:
+            at = ", ".join(path.read_text() for path in Path(root).glob("*/now"))
+            sys.exit(f"a process died; the last inputs were {at}")
     return list(tallies.values())
 
 
@@ -73,16 +77,16 @@ def told(done: Tally) -> None:
 
 
 def row(tally: Tally) -> dict[str, object]:
-    return {"target": tally.target, "inputs": tally.results.total(), "accepted": tally.results["accepted"],
-            "refused": tally.results["refused"], "findings": tally.results["finding"],
-            "causes": len(tally.findings), "seconds": round(tally.seconds, 1), "slowest_s": round(tally.slowest, 3)}  # fmt: skip
+    counts = {name: tally.results[name] for name in ("accepted", "refused", "finding")}
+    return {"target": tally.target, "inputs": tally.results.total(), **counts, "causes": len(tally.findings),
+            "seconds": round(tally.seconds, 1), "slowest_s": round(tally.slowest, 3)}  # fmt: skip
 
 
 def page(asked: argparse.Namespace, table: pd.DataFrame) -> None:
     from fuzzing.judging import SECONDS
 
     command = f"python -m fuzzing --inputs {asked.inputs} --seed {asked.seed} --page"
-    table.loc[len(table)] = ["all", *table[["inputs", "accepted", "refused", "findings", "causes"]].sum(),
+    table.loc[len(table)] = ["all", *table[["inputs", "accepted", "refused", "finding", "causes"]].sum(),
                              round(table["seconds"].sum(), 1), table["slowest_s"].max()]  # fmt: skip
     print(write(asked.page, "fuzzing", "Hostile input", TEXT.format(seconds=SECONDS), {"targets": table}, command))
 

@@ -25,12 +25,12 @@ Files = dict[str, bytes | Link]
 """Relative path → content."""
 
 WORDS = [
-    "", " ", "\t", "\n", "\r\n", "\0", "\x1b[2J", "\x7f", "\u202e", "\u2028", "\ufeff", "\udc80", "<script>alert(1)</script>",
-    "</script><script>alert(1)</script>", "..", "../../evil", "/etc/passwd", "C:\\evil", "a/b\\c", "~", "CON", "x" * 100_000,
-    "é" * 300, "9" * 400, "-1", "0", "1e999", "NaN", "Infinity", "-Infinity", "0x_", "1_0", "٣", "²", "null", "true",
-    "[]", "{}", "2020-99-99", "2024-01-01", "%s%n", "{0}", "$(touch evil)", "`touch evil`", "'", '"', "\\", ",", ":", "=",
-    "|", "#", "---", "@", "*", "&a", "maxsim", "topk:4", "embeddings:/", "embeddings:..", "org/model",
-    "!!python/object/apply:os.system ['touch evil']", "- &a [*a]",
+    "", " ", "\t", "\n", "\r\n", "\0", "\x1b[2J", "\x7f", "\u202e", "\u2028", "\ufeff", "\udc80",
+    "<script>alert(1)</script>", "</script><script>alert(1)</script>", "..", "../../evil", "/etc/passwd", "C:\\evil",
+    "a/b\\c", "~", "CON", "x" * 100_000, "é" * 300, "9" * 400, "-1", "0", "1e999", "NaN", "Infinity", "-Infinity",
+    "0x_", "1_0", "٣", "²", "null", "true", "[]", "{}", "2020-99-99", "2024-01-01", "%s%n", "{0}", "$(touch evil)",
+    "`touch evil`", "'", '"', "\\", ",", ":", "=", "|", "#", "---", "@", "*", "&a", "maxsim", "topk:4", "embeddings:/",
+    "embeddings:..", "org/model", "!!python/object/apply:os.system ['touch evil']", "- &a [*a]",
 ]  # fmt: skip
 VALUES: list[Any] = [None, True, 0, -1, 1, 10**9, 10**30, 1.5, -0.0, 1e300, float("nan"), float("inf"), [], {}, [None],
                      [[]], {"": None}, {"a": {"b": []}}, ["a", 1], *WORDS]  # fmt: skip
@@ -211,4 +211,15 @@ def mutated(files: Files, draw: random.Random, listed: bool = False) -> Files:
     return made
 
 
-NAMES = ["new", "<b>x", "a b.tsv", "x\n.yaml", "\u202eevil.yaml", "é" * 60, ".hidden", "new.yaml", "new.jsonl", "new.tsv"]
+NAMES = [
+    "new",
+    "<b>x",
+    "a b.tsv",
+    "x\n.yaml",
+    "\u202eevil.yaml",
+    "é" * 60,
+    ".hidden",
+    "new.yaml",
+    "new.jsonl",
+    "new.tsv",
+]

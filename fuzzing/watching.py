@@ -45,7 +45,7 @@ class Watch:
             self.found.append(f"{event} {str(arguments)[:200]}")
         elif event == "open":
             path, mode, flags = arguments
-            if isinstance(path, int) or not (flags or 0) & WRITES and not set(mode or "") & set("wax+"):
+            if isinstance(path, int) or not ((flags or 0) & WRITES or set(mode or "") & set("wax+")):
                 return
             self._change(event, path, -1)
         else:
@@ -58,11 +58,11 @@ class Watch:
         name = os.fsdecode(path)
         if descriptor not in (-1, None):
             name = os.path.join(os.readlink(f"/proc/self/fd/{descriptor}"), name)  # noqa: PTH115, PTH118
-        folder, last = os.path.split(os.path.abspath(name))
+        folder, last = os.path.split(os.path.abspath(name))  # noqa: PTH100
         real = os.path.join(os.path.realpath(folder), last)  # noqa: PTH118
         if event == "open":
             real = os.path.realpath(real)
-        if CODE in real.split(os.sep):
+        if CODE in Path(real).parts:
             return
         if not any(real == one or real.startswith(one + os.sep) for one in self.allowed) and real != os.devnull:
             self.found.append(f"{event} {real[:300]}")

@@ -84,6 +84,8 @@ class RunDirectory:
 
     def start(self, command: str, config: dict[str, Any], maker: str) -> None:
         """Begin, or go on with, a run. maker: the versions at work; what others left is thrown away."""
+        for part in self.path.rglob(".*.part"):
+            part.unlink(missing_ok=True)  # of a process that was killed
         mark = self.path / ".started"
         if self.finished or not mark.exists() or mark.read_text(encoding="utf-8") != maker:
             for part in PARTS:
@@ -192,9 +194,9 @@ def _is(value: Any, hint: Any) -> bool:
     """Whether plain data is what a type hint says, one level deep."""
     if get_origin(hint) not in (dict, list):
         return isinstance(value, hint) if hint is not Any else True
-    inner = get_args(hint)[-1]
+    inner = float | int if get_args(hint)[-1] is float else get_args(hint)[-1]
     parts = value.values() if isinstance(value, dict) else value
-    return isinstance(value, get_origin(hint)) and all(_is(one, float | int if inner is float else inner) for one in parts)
+    return isinstance(value, get_origin(hint)) and all(_is(one, inner) for one in parts)
 
 
 def runs(output: Path) -> list[RunDirectory]:

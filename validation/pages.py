@@ -10,7 +10,9 @@ import pandas as pd
 FOLDER = Path(__file__).parents[1] / "reports" / "validation"
 
 
-def write(folder: Path, name: str, title: str, text: str, tables: Mapping[str, pd.DataFrame], command: str = "") -> Path:
+def write(
+    folder: Path, name: str, title: str, text: str, tables: Mapping[str, pd.DataFrame], command: str = ""
+) -> Path:
     """Write a page: title, text, and each table both in the page and as ``<name>-<table>.csv``; returns the page.
 
     tables: by a name in lower case, in order; what is shown is rounded to four digits, the CSV is not.

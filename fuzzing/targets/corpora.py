@@ -70,7 +70,9 @@ def _pages(place: Place) -> list[Files]:
     asked = pd.DataFrame({"query-id": [1, 2], "query": ["which animal purrs", "tides"]})
     graded = pd.DataFrame({"query-id": [1, 2], "corpus-id": [1, 3], "score": [2, 1]})
     tables = {"corpus": pd.DataFrame(rows), "queries": asked, "qrels": graded}
-    hub: Files = {f"{name}/test-00000-of-00001.parquet": table.to_parquet(index=False) for name, table in tables.items()}
+    hub: Files = {
+        f"{name}/test-00000-of-00001.parquet": table.to_parquet(index=False) for name, table in tables.items()
+    }
     return [files, hub]
 
 

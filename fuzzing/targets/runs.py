@@ -11,15 +11,14 @@ from fuzzing.judging import TARGETS, Place, Target, lay
 from fuzzing.mutating import Files
 from fuzzing.targets.corpora import HEADED
 from fuzzing.targets.questions import KINDS
-from fuzzing.targets.vectors import files, _items
+from fuzzing.targets.vectors import _items, files
 from harness import pipeline
 from harness.config import read_config
-from harness.errors import HarnessError
+from harness.errors import Problems
 from harness.records import Document, Query
 from harness.runs import runs
 
 TEXT = ["md", "csv", "latex", "mteb", "ranx"]
-DRAWN = ["html", "svg"]
 SMALL = {"pool": "maxsim,mean", "dtype": "float32"}
 
 
@@ -35,24 +34,28 @@ def read(place: Place) -> None:
 
     listing.show("runs", place.given, console())
     for run in runs(place.given):
-        refused = []
-        for step in (lambda: terminal.show(pipeline.report(run.path), console()),
-                     lambda: pipeline.report(run.path, format=TEXT, output=place.output),
-                     lambda: [list(run.read_ranking(path)) for path in run.path.rglob("*.trec.gz")],
-                     lambda: [read_config(kind, run.path / "config.yaml") for kind in KINDS.values()
-                              if run.path.name.startswith(kind.command)]):  # fmt: skip
-            try:
-                step()
-            except HarnessError as error:
-                refused += error.problems
-        if refused:
-            raise HarnessError(*refused)
+        problems = Problems()
+        with problems:
+            terminal.show(pipeline.report(run.path), console())
+        with problems:
+            pipeline.report(run.path, format=TEXT, output=place.output)
+        for path in run.path.rglob("*.trec.gz"):
+            with problems:
+                list(run.read_ranking(path))
+        for kind in (kind for command, kind in KINDS.items() if run.path.name.startswith(command)):
+            with problems:
+                read_config(kind, run.path / "config.yaml")
+        problems.stop()
 
 
-def drawn(place: Place) -> None:
-    """A run as a page and as charts."""
+def page(place: Place) -> None:
     for run in runs(place.given):
-        pipeline.report(run.path, format=DRAWN, output=place.output)
+        pipeline.report(run.path, format="html", output=place.output)
+
+
+def charts(place: Place) -> None:
+    for run in runs(place.given):
+        pipeline.report(run.path, format="svg", output=place.output)
 
 
 def compared(place: Place) -> None:
@@ -106,5 +109,6 @@ def whole(path: Path) -> Files:
 
 
 TARGETS.register("runs")(Target(lambda place: list(made(place).values()), read))
-TARGETS.register("pages-of-runs")(Target(lambda place: list(made(place).values()), drawn))
+TARGETS.register("pages-of-runs")(Target(lambda place: list(made(place).values()), page))
+TARGETS.register("charts-of-runs")(Target(lambda place: [made(place)["eval"], made(place)["gradients"]], charts))
 TARGETS.register("comparisons")(Target(lambda place: [made(place)["eval"], made(place)["stress"]], compared))

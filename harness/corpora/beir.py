@@ -150,7 +150,7 @@ def unpack(archive: Path, folder: Path) -> Path:
             if bad:
                 raise DataError(f"{archive.name} is refused: members outside its folder or links: {examples(bad)}")
             if (size := sum(info.file_size for info in bundle.infolist())) > shutil.disk_usage(archive.parent).free:
-                raise DataError(f"{archive.name} is refused: it would unpack to {size:,} bytes, more than the disk holds")
+                raise DataError(f"{archive.name} is refused: it holds {size:,} bytes, more than the disk has room for")
             bundle.extractall(folder)
     except (OSError, ValueError, *UNZIPPING) as error:
         shutil.rmtree(folder, ignore_errors=True)

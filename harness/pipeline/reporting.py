@@ -13,8 +13,8 @@ from harness.files import check_output, write_atomically
 from harness.progress import Stages
 from harness.records import Manifest
 from harness.reports.content import Report, Section
-from harness.reports.reading import FinishedRun, open_run
 from harness.reports.formats.base import Files
+from harness.reports.reading import FinishedRun, open_run
 from harness.reports.sections import section
 from harness.runs import readable
 
@@ -60,7 +60,7 @@ def report(
 
 
 def _inside(folder: Path, contents: Files, made: Report) -> Iterator[tuple[Path, bytes]]:
-    """What a format writes, by its path. Raises DataError if the runs cannot be read, or name a file out of the folder."""
+    """What a format writes, by its path. Raises DataError if runs cannot be read, or name one out of the folder."""
     paths = [section.run.path for section in made.sections]
     while True:
         with readable(*paths):
@@ -68,7 +68,7 @@ def _inside(folder: Path, contents: Files, made: Report) -> Iterator[tuple[Path,
                 return
         name, content = found
         if ".." in PurePath(name).parts or PurePath(name).is_absolute() or "\0" in name:
-            raise DataError(f"{' or '.join(map(str, paths))} would write to {name!r}, out of {folder}; nothing is written")
+            raise DataError(f"{' or '.join(map(str, paths))} would write to {name!r}, out of {folder}: refused")
         yield folder / name, content
 
 
