@@ -66,10 +66,10 @@ def unknown(noun: str, given: str, known: Iterable[str]) -> str:
     return f"unknown {noun} {given!r}{hint} (known: {listed or 'none'})"
 
 
-def plain(line: str) -> str:
+def plain(line: str, longest: int = LONGEST) -> str:
     """A line that any terminal can show: what is not printable escaped, the middle of a very long one left out."""
-    if len(line) > LONGEST:
-        line = f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"
+    if len(line) > longest:
+        line = f"{line[: longest // 2]} … {line[-longest // 2 :]}"
     return line if line.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in line)
 
 

@@ -58,8 +58,11 @@ def resolve(kind: type[Q], **given: Any) -> Q:
     problems = Problems()
     found: dict[str, Any] = {}
     for name, value in values.items():
+        before = len(problems.found)
         with problems:
-            found[name] = None if value is None else READERS[name](value, problems)
+            read = None if value is None else READERS[name](value, problems)
+            if len(problems.found) == before:
+                found[name] = read
     if "dataset" in values:
         from harness import corpora
 

@@ -8,7 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from harness.errors import plain
 from harness.records import Manifest
+from harness.reports.comparison import NAME
 from harness.reports.tables import dagger, opening
 
 KINDS = {
@@ -37,7 +39,7 @@ def show_explained(explained: pd.DataFrame, path: str, console: Console) -> None
         taken = (rows["after_source"] == "injected").mean()
         first = rows.iloc[0]
         console.print(
-            f"\n[bold]Query {escape(str(first['query_id']))}[/], document {escape(str(first['doc_id']))},"
+            f"\n[bold]Query {escape(plain(str(first['query_id']), NAME))}[/], document {escape(plain(str(first['doc_id']), NAME))},"
             f" {first['count']} {kind} patches: {taken:.0%} of the query's tokens change to an injected patch.",
             highlight=False,
         )
