@@ -84,8 +84,8 @@ class RunDirectory:
 
     def start(self, command: str, config: dict[str, Any], maker: str) -> None:
         """Begin, or go on with, a run. maker: the versions at work; what others left is thrown away."""
-        for part in self.path.rglob(".*.part"):
-            part.unlink(missing_ok=True)  # of a process that was killed
+        for unfinished in self.path.rglob(".*.part"):
+            unfinished.unlink(missing_ok=True)  # of a process that was killed
         mark = self.path / ".started"
         if self.finished or not mark.exists() or mark.read_text(encoding="utf-8") != maker:
             for part in PARTS:

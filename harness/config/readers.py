@@ -69,7 +69,7 @@ def _number(noun: str, least: float, most: float) -> Callable[[Any], float]:
     def read(value: Any) -> float:
         try:
             number = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise OptionError(f"{noun} {str(value)[:40]!r} is not a number") from None
         if not least <= number <= most:
             raise OptionError(f"{noun} {number} must be between {least:g} and {most:g}")

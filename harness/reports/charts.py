@@ -10,6 +10,7 @@ import pandas as pd
 
 from harness.errors import plain
 
+NUL = "\\u0000"  # as JSON writes it
 NAME = 60  # letters of an id
 COLOURS = {"before, own": "#999999", "after, own": "#0072b2", "after, injected": "#d55e00"}
 SHAPES = {"before, own": "circle", "after, own": "square", "after, injected": "diamond"}
@@ -53,6 +54,8 @@ def live_alignment() -> dict[str, Any]:
 def save(chart: alt.TopLevelMixin, path: Path) -> None:
     """Write a chart as .svg, .png, or .html that opens without a network."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if NUL in (text := chart.to_json()):  # the renderer ends the process where a text holds one
+        chart = alt.Chart.from_json(text.replace(NUL, "\\ufffd"))
     if path.suffix == ".html":
         chart.save(path, inline=True)
     else:
