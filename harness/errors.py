@@ -6,14 +6,15 @@ import difflib
 from collections.abc import Iterable
 
 SHOWN = 30  # known names listed in an error
+LONGEST = 900  # letters of one mistake
 
 
 class HarnessError(Exception):
     """One or more mistakes a user can mend; each is one line that names what was given and the next step."""
 
     def __init__(self, *problems: str):
-        super().__init__(*problems)
-        self.problems = problems
+        self.problems = tuple(map(plain, problems))
+        super().__init__(*self.problems)
 
     def __str__(self) -> str:
         return "\n".join(self.problems)
@@ -63,6 +64,13 @@ def unknown(noun: str, given: str, known: Iterable[str]) -> str:
     hint = f"; did you mean {by_case[near[0]]!r}?" if near else ""
     listed = ", ".join(known[:SHOWN]) + (f" and {len(known) - SHOWN:,} more" if len(known) > SHOWN else "")
     return f"unknown {noun} {given!r}{hint} (known: {listed or 'none'})"
+
+
+def plain(line: str, longest: int = LONGEST) -> str:
+    """A line that any terminal can show: what is not printable escaped, the middle of a very long one left out."""
+    if len(line) > longest:
+        line = f"{line[: longest // 2]} … {line[-longest // 2 :]}"
+    return line if line.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in line)
 
 
 def examples(items: Iterable[object], most: int = 3) -> str:

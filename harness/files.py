@@ -7,6 +7,7 @@ import io
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +24,8 @@ except ImportError:  # Windows
 
 FORMATS = ("PNG", "JPEG", "WEBP")  # of page images; a decoder that is not needed is not opened
 
+LARGEST, DEEPEST = 1 << 18, 16  # bytes of a YAML file, levels of its values
+SETTLED = 2.0  # seconds; as old a file has to be before its time tells that it did not change
 SEAL = b"xxh3"  # then sixteen hex digits: the end of a sealed file
 
 
@@ -62,6 +65,20 @@ def checksum(path: Path, kind: str = "sha256") -> str:
             return hashlib.file_digest(file, kind).hexdigest()
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None
+
+
+def remembered(path: Path) -> str:
+    """The sha256 of a large file that a user keeps: read once, then known by its path, size, time and inode."""
+    about = path.stat()
+    name = digest(str(path.resolve()), about.st_size, about.st_mtime_ns, about.st_ino)
+    place = cache_folder() / "checksums" / name
+    if place.exists() and (kept := unsealed(place)) is not None:
+        return kept.decode()
+    found = checksum(path)
+    if time.time() - about.st_mtime > SETTLED:  # a write right after the last one could leave the same time
+        with sealed(place) as write:
+            write(found.encode())
+    return found
 
 
 def xxh3(path: Path, head: bytes = b"", tail: int = 0) -> str:
@@ -174,6 +191,26 @@ def unsealed(path: Path) -> bytes | None:
     content = path.read_bytes()
     held, end = content[: -len(SEAL) - 16], content[-len(SEAL) - 16 :]
     return held if end == SEAL + xxhash.xxh3_64_hexdigest(held).encode() else None
+
+
+def plain_yaml(path: Path) -> Any:
+    """A small YAML file's plain data. Raises ValueError or YAMLError; of deep nesting and aliases, which can stand for
+    more than memory holds, before they cost any time."""
+    import yaml
+
+    with path.open("rb") as file:
+        text = file.read(LARGEST + 1).decode("utf-8-sig")
+    if len(text) > LARGEST:
+        raise ValueError(f"larger than {LARGEST:,} bytes")
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's takes a seventh of the time
+    depth = 0
+    for event in yaml.parse(text, loader):
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError(f"an alias (*{event.anchor}), which is not read; write its value out")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise ValueError(f"values nested more than {DEEPEST} deep")
+    return yaml.load(text, loader)
 
 
 def check_output(output: Path) -> None:

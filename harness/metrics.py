@@ -18,6 +18,7 @@ def parse(name: str) -> ir_measures.Measure:
     """The measure an ir_measures name means, such as ``nDCG@10``. Raises OptionError with a suggestion."""
     try:
         measure = ir_measures.parse_measure(name)
+        supported = ir_measures.DefaultPipeline.supports(measure)
     except Exception:  # the parser raises whatever its grammar and its constructors do
         family, _, _ = name.partition("@")
         if family in ir_measures.measures.registry:
@@ -27,7 +28,7 @@ def parse(name: str) -> ir_measures.Measure:
         raise OptionError(
             f"measure {name!r}: the cutoff must be a whole number from 1 on, as in {name.split('@')[0]}@10"
         )
-    if not ir_measures.DefaultPipeline.supports(measure):
+    if not supported:
         raise OptionError(f"measure {name!r} has no provider installed; try one of {', '.join(COMMON)}")
     return measure
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import json
@@ -9,13 +10,14 @@ import re
 import shutil
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 import yaml
 
-from harness.errors import DataError
+from harness.errors import DataError, HarnessError, first_line
 from harness.files import digest, write_atomically
 from harness.records import Manifest, ScoredDoc
 
@@ -28,6 +30,23 @@ NAMES = ["dataset", "checkpoint", "arm", "inject", "pool", "measure", "baseline"
 WHOLE = ["length", "epoch", "count"]  # numbers that may be missing; a length may also be the word "slope"
 NUMBERS = [*WHOLE, "value", "ci_low", "ci_high", "delta", "retained", "retained_low", "retained_high"]
 NUMBERS += ["loss", "hijack_rate", "mean_difference", "t", "p", "p_holm"]
+
+
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)  # no fault of what is read
+
+
+@contextmanager
+def readable(*paths: Path) -> Iterator[None]:
+    """Whatever files that are damaged, or that someone changed, raise as they are read and shown: as one line."""
+    try:
+        yield
+    except (HarnessError, MemoryError):
+        raise
+    except Exception as error:  # what pandas, pyarrow, gzip, json and the tables' users raise shares no base class
+        if isinstance(error, OSError) and error.errno in DISK:
+            raise
+        what = f"{' or '.join(map(str, paths))} cannot be read ({type(error).__name__}: {first_line(error)})"
+        raise DataError(f"{what}; it is damaged or was changed: repeat the run") from error
 
 
 def slug(name: str) -> str:
@@ -65,6 +84,8 @@ class RunDirectory:
 
     def start(self, command: str, config: dict[str, Any], maker: str) -> None:
         """Begin, or go on with, a run. maker: the versions at work; what others left is thrown away."""
+        for unfinished in self.path.rglob(".*.part"):
+            unfinished.unlink(missing_ok=True)  # of a process that was killed
         mark = self.path / ".started"
         if self.finished or not mark.exists() or mark.read_text(encoding="utf-8") != maker:
             for part in PARTS:
@@ -96,7 +117,8 @@ class RunDirectory:
         write_atomically(path, gzip.compress("".join(lines).encode(), compresslevel=1, mtime=0))
 
     def read_ranking(self, path: Path) -> Iterator[ScoredDoc]:
-        with gzip.open(path, "rt", encoding="utf-8") as file:
+        """Raises DataError if the file is not there or no TREC run."""
+        with readable(path), gzip.open(path, "rt", encoding="utf-8", newline="\n") as file:
             for line in file:
                 query_id, _, doc_id, _, score, _ = line.split(" ")
                 yield ScoredDoc(query_id, doc_id, float(score))
@@ -126,12 +148,16 @@ class RunDirectory:
         path = self.path / name
         if not path.exists():
             raise DataError(f"{path} is missing; {self.path} is no finished run")
-        if name.endswith(".parquet"):
-            return pd.read_parquet(path)
+        with readable(path):
+            return pd.read_parquet(path) if name.endswith(".parquet") else self._csv(path)
+
+    def _csv(self, path: Path) -> pd.DataFrame:
+        import pandas as pd
+
         empty = {column: [""] for column in NUMBERS}  # names such as NA stay names
         words = dict.fromkeys([*NAMES, "length"], "str")
         table = pd.read_csv(path, dtype=words, keep_default_na=False, na_values=empty)
-        whole = ["epoch", "count"] if name == "tests.csv" or "slope" in set(table.get("length", ())) else WHOLE
+        whole = ["epoch", "count"] if path.name == "tests.csv" or "slope" in set(table.get("length", ())) else WHOLE
         return table.astype({column: "Int64" for column in whole if column in table and table[column].dtype != "int64"})
 
     def finish(self, summary: pd.DataFrame, per_query: pd.DataFrame, tests: pd.DataFrame, manifest: Manifest) -> Result:
@@ -155,7 +181,22 @@ class RunDirectory:
         self.discard("state")
 
     def read_manifest(self) -> Manifest:
-        return Manifest(**json.loads((self.path / "manifest.json").read_text(encoding="utf-8")))
+        """Raises DataError if it holds anything else than a manifest."""
+        path = self.path / "manifest.json"
+        with readable(path):
+            found = Manifest(**json.loads(path.read_text(encoding="utf-8")))
+            if wrong := [name for name, hint in get_type_hints(Manifest).items() if not _is(vars(found)[name], hint)]:
+                raise ValueError(f"{', '.join(wrong)} of another kind")
+        return found
+
+
+def _is(value: Any, hint: Any) -> bool:
+    """Whether plain data is what a type hint says, one level deep."""
+    if get_origin(hint) not in (dict, list):
+        return isinstance(value, hint) if hint is not Any else True
+    inner = float | int if get_args(hint)[-1] is float else get_args(hint)[-1]
+    parts = value.values() if isinstance(value, dict) else value
+    return isinstance(value, get_origin(hint)) and all(_is(one, inner) for one in parts)
 
 
 def runs(output: Path) -> list[RunDirectory]:

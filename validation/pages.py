@@ -10,13 +10,15 @@ import pandas as pd
 FOLDER = Path(__file__).parents[1] / "reports" / "validation"
 
 
-def write(folder: Path, name: str, title: str, text: str, tables: Mapping[str, pd.DataFrame]) -> Path:
+def write(
+    folder: Path, name: str, title: str, text: str, tables: Mapping[str, pd.DataFrame], command: str = ""
+) -> Path:
     """Write a page: title, text, and each table both in the page and as ``<name>-<table>.csv``; returns the page.
 
     tables: by a name in lower case, in order; what is shown is rounded to four digits, the CSV is not.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    parts = [f"# {title}", f"Made by `python -m validation {name}`.", text.strip()]
+    parts = [f"# {title}", f"Made by `{command or f'python -m validation {name}'}`.", text.strip()]
     for about, table in tables.items():
         file = folder / f"{name}-{about}.csv"
         table.to_csv(file, index=False, lineterminator="\n")

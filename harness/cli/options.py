@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
+import socket
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,14 +25,49 @@ def option(text: str, *names: str) -> Any:
     return typer.Option(*names, help=text, show_default=False)
 
 
+PATIENCE = 1.0  # seconds after Ctrl-C in which Python may end by itself
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Ctrl-C ends with one line that says how to go on; what was written is kept. Imports belong inside, too."""
+    told = threading.Event()
+    with _heard(told):
+        try:
+            yield
+        except KeyboardInterrupt:
+            told.set()
+            print(f"harness: interrupted; {kept()}", file=sys.stderr)
+            raise typer.Exit(130) from None
+
+
+@contextmanager
+def _heard(told: threading.Event) -> Iterator[None]:
+    """Ctrl-C is heard inside one long native call, too (a search of FAISS, a product of MKL), where Python cannot be
+    interrupted: a thread that the signal itself wakes ends the process. Every write is atomic and every lock the
+    kernel's, so nothing is lost by it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ear, mouth = socket.socketpair()
+    mouth.setblocking(False)
+
+    def listen() -> None:
+        while heard := ear.recv(1):
+            if heard[0] == signal.SIGINT:
+                time.sleep(PATIENCE)
+                if not told.is_set():
+                    print(f"harness: interrupted; {kept()}", file=sys.stderr, flush=True)
+                os._exit(130)
+
+    before = signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=listen, daemon=True).start()
     try:
         yield
-    except KeyboardInterrupt:
-        print(f"harness: interrupted; {kept()}", file=sys.stderr)
-        raise typer.Exit(130) from None
+    finally:
+        signal.set_wakeup_fd(before)
+        if not told.is_set():
+            mouth.close()  # else the thread stays, until the process has ended
 
 
 def kept() -> str:

@@ -21,6 +21,7 @@ from harness.config.questions import (
 )
 from harness.config.readers import READERS
 from harness.errors import OptionError, Problems, first_line, unknown
+from harness.files import plain_yaml
 
 __all__ = ["EvalConfig", "GradientsConfig", "Question", "Reranking", "Retrieval", "StressConfig", "SynthConfig"]
 __all__ += ["PlanConfig", "TrainConfig"]
@@ -36,7 +37,7 @@ def names(kind: type[Question]) -> list[str]:
 def read_config(kind: type[Question], path: Path) -> dict[str, Any]:
     """Options from a YAML file; a run's ``config.yaml`` is one. Raises OptionError naming unknown keys."""
     try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+        given = plain_yaml(path)
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:  # PyYAML lets ValueErrors of values through
         raise OptionError(f"config {path}: {first_line(error)}") from None
     if not isinstance(given, dict):
@@ -58,8 +59,11 @@ def resolve(kind: type[Q], **given: Any) -> Q:
     problems = Problems()
     found: dict[str, Any] = {}
     for name, value in values.items():
+        before = len(problems.found)
         with problems:
-            found[name] = None if value is None else READERS[name](value, problems)
+            read = None if value is None else READERS[name](value, problems)
+            if len(problems.found) == before:
+                found[name] = read
     if "dataset" in values:
         from harness import corpora
 

@@ -71,7 +71,7 @@ def _number(noun: str, least: float, most: float) -> Callable[[Any], float]:
     def read(value: Any) -> float:
         try:
             number = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise OptionError(f"{noun} {str(value)[:40]!r} is not a number") from None
         if not least <= number <= most:
             raise OptionError(f"{noun} {number} must be between {least:g} and {most:g}")
@@ -86,10 +86,10 @@ def _pool(spec: str) -> str:
     return str(AGGREGATORS.make(spec))
 
 
-def _measure(name: str) -> str:
+def _measure(name: Any) -> str:
     from harness import metrics
 
-    return str(metrics.parse(name))
+    return str(metrics.parse(str(name)))
 
 
 def _checkpoint(value: Any) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from harness.errors import DataError, OptionError, Problems, examples, first_line, unknown
-from harness.files import json_list
+from harness.files import json_list, plain_yaml
 from harness.records import Dataset, Document, Qrel, Query, content
 from harness.registry import Registry
 
@@ -59,6 +59,7 @@ class Collection:
     lost: str = ""
 
 
+LONGEST_PATH = 1_000  # letters; file systems take 4,096 bytes
 LONGEST = 200  # letters of a name or a path's part; file systems take 255 bytes
 SOURCES: Registry[Callable[[Card, str], Collection]] = Registry("source")
 LOCAL: dict[str, tuple[str, Callable[[Path], list[str] | None]]] = {}
@@ -95,7 +96,7 @@ def local_source(folder: Path) -> str | None:
 def read_card(path: Path) -> Card:
     """A dataset card. Raises DataError naming the file and the key that is wrong."""
     try:
-        given: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        given: Any = plain_yaml(path)
         card = Card(name=path.stem, **given)
         if card.source not in SOURCES.names():
             raise ValueError(unknown("source", str(card.source), SOURCES))
@@ -122,7 +123,7 @@ def _local(folder: Path, card: Card | None = None) -> Card:
 
 def check(name: str, split: str | None = None) -> Card:
     """The card a name or a path means. Raises OptionError with the nearest name; reads no document."""
-    if max(map(len, Path(name).parts or [""])) > LONGEST:
+    if max(map(len, Path(name).parts or [""])) > LONGEST or len(name) > LONGEST_PATH:
         raise OptionError(f"unknown dataset {name[:40] + '…'!r}: no name or path is that long")
     if local_source(Path(name)):
         card = _local(Path(name).resolve())

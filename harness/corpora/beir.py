@@ -19,6 +19,7 @@ from harness.files import cache_folder, checksum, lock
 from harness.records import Document, Qrel, Query
 
 HIGHEST = 127  # grade; measures raise 2 to it
+UNZIPPING = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)  # of a damaged archive
 SHOWN = 5  # broken lines named before the rest are counted
 LAYOUT = "a BEIR folder has corpus.jsonl, queries.jsonl and qrels/<split>.tsv"
 
@@ -148,10 +149,12 @@ def unpack(archive: Path, folder: Path) -> Path:
             bad = [info.filename for info in bundle.infolist() if _escapes(info)]
             if bad:
                 raise DataError(f"{archive.name} is refused: members outside its folder or links: {examples(bad)}")
+            if (size := sum(info.file_size for info in bundle.infolist())) > shutil.disk_usage(archive.parent).free:
+                raise DataError(f"{archive.name} is refused: it holds {size:,} bytes, more than the disk has room for")
             bundle.extractall(folder)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+    except (OSError, ValueError, *UNZIPPING) as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise DataError(f"{archive.name} is no readable zip archive ({error})") from None
+        raise DataError(f"{archive.name} is no readable zip archive ({first_line(error)})") from None
     return folder
 
 

@@ -56,7 +56,7 @@ def _images(folder: Path, split: str) -> Collection:
     """The layout of image files."""
     problems, place = Problems(), folder / "images"
     paths = sorted(path for path in place.iterdir() if path.suffix.lower() in ENDINGS)
-    if outside := [path.name for path in paths if not path.resolve().is_relative_to(folder.resolve())]:
+    if outside := [path.name for path in paths if not Path(os.path.realpath(path)).is_relative_to(folder.resolve())]:
         problems.add(f"{place}: {len(outside):,} images are links out of the folder: {examples(outside)}; copy them in")
     mine = [path for path in paths if path.name not in set(outside)]
     if not paths:
@@ -158,7 +158,7 @@ def _extracted(paths: Sequence[Path], problems: Problems) -> Iterator[Document]:
             broken.append(f"{path}: page {row['ids']} lacks an id or its image's bytes; download the file again")
             continue
         place = cache_folder() / "pages" / hashlib.sha256(data).hexdigest()
-        if not place.exists() or place.stat().st_size != len(data):
+        if not place.exists() or place.read_bytes() != data:
             if line := _complaint(Path(f"{path}: page {name}"), data):
                 broken.append(line)
             else:

@@ -83,7 +83,7 @@ def check(name: str) -> None:
     """Raise OptionError if no checkpoint can have this name. Opens and downloads nothing."""
     if not name.strip():
         raise OptionError("an empty checkpoint; name one, or leave it out for minilm")
-    if max(map(len, Path(name).parts or [""])) > 200:
+    if max(map(len, Path(name).parts or [""])) > 200 or len(name) > 1_000:
         raise OptionError(f"unknown checkpoint {name[:40] + '…'!r}: no name or path is that long")
     if name.startswith(EMBEDDINGS):
         _vectors(name)

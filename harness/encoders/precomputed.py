@@ -38,7 +38,7 @@ from safetensors import SafetensorError, safe_open
 
 from harness.encoders.base import FAMILIES
 from harness.errors import DataError, Problems, examples, first_line
-from harness.files import checksum, digest
+from harness.files import digest, remembered
 from harness.records import Document, Query
 
 BATCH = 256  # items a batch
@@ -95,7 +95,7 @@ class Precomputed:
             with problems:
                 self.rows[role] = _rows(self.parts[role])
         problems.stop(DataError)
-        self.fingerprint = digest([(part.path.name, checksum(part.path)) for part in parts])
+        self.fingerprint = digest([(part.path.name, remembered(part.path)) for part in parts])
         self._open = functools.lru_cache(maxsize=1)(reader)  # one file at a time
 
     def __getstate__(self) -> dict[str, Any]:

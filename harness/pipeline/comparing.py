@@ -16,7 +16,7 @@ from harness.files import check_output, digest
 from harness.pipeline.evaluation import evaluate
 from harness.pipeline.inputs import git_revision, versions
 from harness.records import Manifest
-from harness.runs import Result, RunDirectory, slug
+from harness.runs import Result, RunDirectory, readable, slug
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,15 @@ def compare(
     how: dict[str, Any] = {"output": output, "device": device, "engine": engine, "address": address, "resume": True,
                            "progress": progress, "trust_remote_code": trust_remote_code}  # fmt: skip
     found = [evaluate(**{**question, "checkpoint": name}, **how) for name in names] if names else read(runs)
-    labelled = label(found)
-    notes, given = comparison.check(labelled), labelled
-    if average_seeds:
-        labelled = comparison.averaged(labelled)
-        notes.append("seeds are averaged by query")
-    base = _baseline(baseline, labelled)
-    labelled = {base: labelled[base], **labelled}  # the baseline first
-    return write(labelled, given, base, notes, Path(output))
+    with readable(*(run.path for run in found)):
+        labelled = label(found)
+        notes, given = comparison.check(labelled), labelled
+        if average_seeds:
+            labelled = comparison.averaged(labelled)
+            notes.append("seeds are averaged by query")
+        base = _baseline(baseline, labelled)
+        labelled = {base: labelled[base], **labelled}  # the baseline first
+        return write(labelled, given, base, notes, Path(output))
 
 
 def _check_given(runs: Sequence[str | Path], names: list[str], question: dict[str, Any]) -> None:
@@ -95,10 +96,8 @@ def read(runs: Sequence[str | Path]) -> list[Result]:
             problems.add(f"{path} is no finished run: it has no manifest.json; harness list runs shows them")
             continue
         with problems:
-            if run.read_manifest().command not in comparison.PLACES:
-                raise DataError(
-                    f"{path} is a run of harness {run.read_manifest().command}; compare eval or stress runs"
-                )
+            if (command := run.read_manifest().command) not in comparison.PLACES:
+                raise DataError(f"{path} is a run of harness {command}; compare eval or stress runs")
             found.append(run.result())
     problems.stop(OptionError)
     return found

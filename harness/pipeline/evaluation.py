@@ -13,7 +13,7 @@ from harness import degradation, lengths, metrics
 from harness.aggregators import AGGREGATORS
 from harness.config import EvalConfig
 from harness.engines.kept import Kept
-from harness.pipeline.inputs import Inputs, about, begin, directory, find_candidates, manifest, prepare, start
+from harness.pipeline.inputs import Inputs, about, alone, begin, directory, find_candidates, manifest, prepare, start
 from harness.pipeline.texts import texts
 from harness.progress import Stages
 from harness.records import Arm, Candidates, ScoredDoc
@@ -44,8 +44,14 @@ def evaluate(
     inputs = prepare(config, device, stages, work, trust_remote_code)
     found = find_candidates(config, inputs, stages, work)
     run = directory(config, inputs, output)
-    if run.finished and resume:
-        return run.result()
+    with alone(run, resume) as mine:
+        return answer(config, inputs, found, run, work, engine, stages) if mine else run.result()
+
+
+def answer(
+    config: EvalConfig, inputs: Inputs, found: Candidates, run: RunDirectory, work: Map, engine: str, stages: Stages
+) -> Result:
+    """Score, measure and write the run."""
     start(run, config)
     tables = [measure(config, inputs, *cell) for cell in cells(config, inputs, found, run, work, stages)]
     with stages("compare"):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,7 +17,7 @@ from harness.config import Q, Question, Reranking, Retrieval, resolve
 from harness.engines import ENGINES, Engine
 from harness.engines.local import cores
 from harness.errors import OptionError, Problems
-from harness.files import cache_folder, check_output, digest
+from harness.files import cache_folder, check_output, digest, lock
 from harness.progress import Stages
 from harness.records import Candidates, Dataset, Manifest, MultiVectors
 from harness.runs import RunDirectory, slug
@@ -154,6 +155,18 @@ def make_engine(name: str, address: str | None) -> Engine:
     if "address" not in inspect.signature(kind).parameters:
         raise OptionError(f"engine {name!r} has no --address; give --engine ray with it, or leave it out")
     return kind(address=address)
+
+
+@contextmanager
+def alone(run: RunDirectory, resume: bool) -> Iterator[bool]:
+    """The run's folder for this process alone; False if its answer is there: resume was asked, or another process that
+    was asked the same has just finished it."""
+    finished = run.finished
+    if finished and resume:
+        yield False
+        return
+    with lock(run.path, "answering the same question"):
+        yield finished or not run.finished
 
 
 def start(run: RunDirectory, config: Question) -> None:

@@ -16,7 +16,7 @@ from harness.aggregators import AGGREGATORS
 from harness.concentration import Concentration, concentration, patch_gradients
 from harness.config import GradientsConfig
 from harness.engines.kept import Kept
-from harness.pipeline.inputs import Inputs, begin, directory, manifest, prepare, start
+from harness.pipeline.inputs import Inputs, alone, begin, directory, manifest, prepare, start
 from harness.progress import Stages
 from harness.randomness import generator
 from harness.runs import Result, RunDirectory, slug
@@ -47,14 +47,15 @@ def gradients(
     stages = Stages(progress)
     inputs = prepare(config, device, stages, work, trust_remote_code)
     run = directory(config, inputs, output)
-    if run.finished and resume:
-        return run.result()
-    start(run, config)
-    per_query = measure(config, inputs, run, stages)
-    summary = summarise(per_query, config)
-    tests = compare(per_query, list(config.pool))
-    done = manifest(config, inputs, stages, "local")
-    return run.finish(summary, per_query, tests, done)
+    with alone(run, resume) as mine:
+        if not mine:
+            return run.result()
+        start(run, config)
+        per_query = measure(config, inputs, run, stages)
+        summary = summarise(per_query, config)
+        tests = compare(per_query, list(config.pool))
+        done = manifest(config, inputs, stages, "local")
+        return run.finish(summary, per_query, tests, done)
 
 
 def pairs(config: GradientsConfig, inputs: Inputs) -> list[tuple[int, int]]:

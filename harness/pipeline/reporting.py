@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
-from harness.errors import HarnessError, OptionError, Problems
+from harness.errors import DataError, HarnessError, OptionError, Problems
 from harness.files import check_output, write_atomically
 from harness.progress import Stages
 from harness.records import Manifest
 from harness.reports.content import Report, Section
+from harness.reports.formats.base import Files
 from harness.reports.reading import FinishedRun, open_run
 from harness.reports.sections import section
+from harness.runs import readable
 
 FOLDER = "reports"
 
@@ -50,11 +52,24 @@ def report(
     stages, files = Stages(progress), []
     for name, writer in writers.items():
         with stages(f"write {name}", None, "files") as advance:
-            for file, content in writer(made):
-                write_atomically(folder / file, content)
-                files.append(folder / file)
+            for path, content in _inside(folder, writer(made), made):
+                write_atomically(path, content)
+                files.append(path)
                 advance()
     return replace(made, files=tuple(files))
+
+
+def _inside(folder: Path, contents: Files, made: Report) -> Iterator[tuple[Path, bytes]]:
+    """What a format writes, by its path. Raises DataError if runs cannot be read, or name one out of the folder."""
+    paths = [section.run.path for section in made.sections]
+    while True:
+        with readable(*paths):
+            if (found := next(contents, None)) is None:
+                return
+        name, content = found
+        if ".." in PurePath(name).parts or PurePath(name).is_absolute() or "\0" in name:
+            raise DataError(f"{' or '.join(map(str, paths))} would write to {name!r}, out of {folder}: refused")
+        yield folder / name, content
 
 
 def build(opened: Sequence[FinishedRun], names: Sequence[str] = (), output: str | Path | None = None) -> Report:
@@ -62,8 +77,9 @@ def build(opened: Sequence[FinishedRun], names: Sequence[str] = (), output: str 
     labels = _labels(opened)
     sections: list[Section] = []
     for run, label in zip(opened, labels, strict=True):
-        line = command_of(run.manifest) if names else ""  # the terminal does not show it, and options need torch
-        sections.append(section(replace(run, command=line), label))
+        with readable(run.path):
+            line = command_of(run.manifest) if names else ""  # the terminal does not show it, and options need torch
+            sections.append(section(replace(run, command=line), label))
     asked = shlex.join(["harness", "report", *(str(run.path) for run in opened)])
     asked += f" --format {','.join(names)}" if names else ""
     asked += f" --output {shlex.quote(str(output))}" if output else ""

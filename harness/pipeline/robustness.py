@@ -18,7 +18,7 @@ from harness.engines.kept import Kept
 from harness.injection import Injection
 from harness.pipeline.explain import align, check, most_hurt
 from harness.pipeline.explain import explain as explain_query
-from harness.pipeline.inputs import Inputs, about, begin, directory, find_candidates, manifest, prepare, start
+from harness.pipeline.inputs import Inputs, about, alone, begin, directory, find_candidates, manifest, prepare, start
 from harness.pipeline.texts import texts
 from harness.progress import Stages
 from harness.records import Arm, Candidates, rank
@@ -54,11 +54,20 @@ def stress(
     run = directory(config, inputs, output)
     gold, others, added = split_gold(found, inputs)
     explained = explain_query(explain, config, inputs, others) if explain else None
-    if run.finished and resume:
+    with alone(run, resume) as mine:
+        if mine:
+            start(run, config)
         write_explained(explained, run)
-        return replace(run.result(), explained=explained)
-    start(run, config)
-    write_explained(explained, run)
+        done = answer(config, inputs, found, (gold, others, added), run, work, engine, stages) if mine else run.result()
+    return replace(done, explained=explained)
+
+
+def answer(
+    config: StressConfig, inputs: Inputs, found: Candidates, split: tuple[Candidates, Candidates, int],
+    run: RunDirectory, work: Map, engine: str, stages: Stages,
+) -> Result:  # fmt: skip
+    """Attack, measure and write the run. split: as split_gold gives it."""
+    gold, others, added = split
     notes = [f"{added:,} relevant documents outside the candidates were added for this experiment"] if added else []
     per_query = pd.concat(score(config, inputs, gold, others, run, work, stages), ignore_index=True)
     summary = degradation.summarise_stress(per_query, np.random.default_rng(config.seed))
@@ -68,7 +77,7 @@ def stress(
     write_shown(config, inputs, others, per_query, run, stages)
     done = manifest(config, inputs, stages, engine, notes + padded.notes(inputs.accelerator),
                     candidates=about(config, inputs, found))  # fmt: skip
-    return replace(run.finish(summary, per_query, tests, done), explained=explained)
+    return run.finish(summary, per_query, tests, done)
 
 
 def write_shown(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from harness.config import SynthConfig
 from harness.corpora.synthetic import World
 from harness.encoders import concepts
 from harness.files import digest, write_atomically
-from harness.pipeline.inputs import begin, provenance, start
+from harness.pipeline.inputs import alone, begin, provenance, start
 from harness.progress import Rows, Stages
 from harness.records import Manifest
 from harness.reports import charts
@@ -71,18 +73,23 @@ def synth(
     config, device, work = begin(SynthConfig, question, device, engine, output)
     config = replace(config, counts=tuple(sorted({0, *config.counts})))  # shares are of no injection
     run = RunDirectory(Path(output) / f"{config.command}-synthetic-concepts-{digest(config.plain())[:8]}")
-    if not (run.finished and resume):
-        start(run, config)
-        stages = Stages(progress)
-        with stages.rows("train and measure", config.epochs) as rows:
-            found = list(trials(config, run, device, work, rows))
-        with stages("summarise"):
-            write(run, config, found)
-        notes = [f"Recall@1 in galleries of {config.gallery}: a query's own document and its neighbours",
-                 "held-out queries and documents are the same world's; injection is measured on them"]  # fmt: skip
-        run.write_manifest(provenance(config, config.seed, {}, device, stages, engine, notes=notes))
+    with alone(run, resume) as mine:
+        if mine:
+            answer(config, run, device, engine, work, Stages(progress))
     made = {name: run.read_table(f"{name}.csv") for name in (*TABLES, "summary", "tests")}
     return Study(run.path, **made, manifest=run.read_manifest())
+
+
+def answer(config: SynthConfig, run: RunDirectory, device: str, engine: str, work: Map, stages: Stages) -> None:
+    """Train, measure and write the run."""
+    start(run, config)
+    with stages.rows("train and measure", config.epochs) as rows:
+        found = list(trials(config, run, device, work, rows))
+    with stages("summarise"):
+        write(run, config, found)
+    notes = [f"Recall@1 in galleries of {config.gallery}: a query's own document and its neighbours",
+             "held-out queries and documents are the same world's; injection is measured on them"]  # fmt: skip
+    run.write_manifest(provenance(config, config.seed, {}, device, stages, engine, notes=notes))
 
 
 def trials(
@@ -105,8 +112,8 @@ def attempt(
 ) -> dict[str, list[dict[str, Any]]]:
     """Train and measure one trial, and write its checkpoint; measurements last."""
     folder = run.path / "encoders" / str(trial)
-    if (folder / "measured.json").exists():
-        return json.loads((folder / "measured.json").read_text())
+    if (known := measured(folder / "measured.json")) is not None:
+        return known
     torch.set_num_threads(1)
     rows.begin(str(trial))
     aggregator = AGGREGATORS.make(trial.pool)
@@ -131,9 +138,21 @@ def attempt(
     found = {"training": training, **measure(aggregator, trained, moved, trial, config, alive)}
     named = {name: [{**vars(trial), **row} for row in part] for name, part in found.items()}
     concepts.save(folder, trained, about(world, config, trial))
-    write_atomically(folder / "measured.json", json.dumps(named).encode())
+    write_atomically(folder / "measured.json", json.dumps({"digest": digest(named), **named}).encode())
     rows.end(str(trial))
     return named
+
+
+def measured(path: Path) -> dict[str, list[dict[str, Any]]] | None:
+    """What a trial measured, if it is there as it was written; a damaged one is told, and the trial run again."""
+    if not path.exists():
+        return None
+    with suppress(ValueError, AttributeError):
+        found = json.loads(path.read_bytes())
+        if found.pop("digest", None) == digest(found):
+            return found
+    print(f"  {path} is damaged; the trial is run again", file=sys.stderr)
+    return None
 
 
 def about(world: World, config: SynthConfig, trial: Trial) -> dict[str, Any]:

@@ -12,15 +12,14 @@ from typing import Any
 
 import pandas as pd
 import torch
-import yaml
 from threadpoolctl import threadpool_limits
 
 from harness.aggregators import AGGREGATORS
-from harness.config import TrainConfig
+from harness.config import TrainConfig, read_config
 from harness.encoders import formats
-from harness.errors import OptionError, Problems
-from harness.files import digest, write_atomically
-from harness.pipeline.inputs import begin, provenance, start
+from harness.errors import DataError, OptionError, Problems
+from harness.files import digest, sealed, unsealed
+from harness.pipeline.inputs import alone, begin, provenance, start
 from harness.pipeline.material import Material, gather, judge
 from harness.progress import Rows, Stages
 from harness.records import Manifest
@@ -28,6 +27,7 @@ from harness.runs import RunDirectory, slug
 from harness.training.loop import Recipe, fit, restore, state_of
 from harness.work import Map
 
+TABLE = "training.csv"
 COLUMNS = ["pool", "seed", "epoch", "loss", "measure", "value"]
 EPOCHS = {"projection": 20, "encoder": 3}
 RATES = {"projection": 1e-3, "encoder": 1e-5}
@@ -94,8 +94,10 @@ def check(folders: dict[Path, TrainConfig]) -> None:
         if not record.exists():
             problems.add(f"output {str(folder)!r} is not empty, and no checkpoint of harness train; give another")
             continue
-        found = yaml.safe_load(record.read_text(encoding="utf-8"))
-        other = [key for key, value in config.plain().items() if found.get(key) != value]
+        found: dict[str, Any] = {}
+        with problems:
+            found = read_config(TrainConfig, record)
+        other = found and [key for key, value in config.plain().items() if found.get(key) != value]
         if other:
             problems.add(f"output {str(folder)!r} holds a training with another {', '.join(other)};"
                          " give another --output, or remove it")  # fmt: skip
@@ -124,9 +126,16 @@ def attempt(
 ) -> pd.DataFrame:
     """Train and write one checkpoint, going on from the last epoch that was finished; the history comes last."""
     folder, config = item
-    run, name = RunDirectory(folder / "training"), f"{config.pool[0]} seed {config.seed}"
-    if run.finished:
-        return run.read_table("training.csv")
+    run = RunDirectory(folder / "training")
+    with alone(run, True) as mine:
+        return trained(material, stop, stages, engine, rows, folder, config, run) if mine else run.read_table(TABLE)
+
+
+def trained(
+    material: Material, stop: threading.Event, stages: Stages, engine: str, rows: Rows, folder: Path,
+    config: TrainConfig, run: RunDirectory,
+) -> pd.DataFrame:  # fmt: skip
+    name = f"{config.pool[0]} seed {config.seed}"
     if config.what == "projection":
         torch.set_num_threads(1)
     start(run, config)
@@ -138,12 +147,13 @@ def attempt(
 
     weight = material.beginning(config)
     model = material.model(config, weight)
-    epochs = learn(model, config, material, run.path / "state", alive, functools.partial(rows.step, name))
+    epochs = learn(model, config, material, run.path / "state", alive, functools.partial(rows.step, name),
+                   stages.tell)  # fmt: skip
     history = pd.DataFrame(epochs, columns=COLUMNS[2:]).assign(pool=config.pool[0], seed=config.seed)[COLUMNS]
     best = history["epoch"].iloc[int(history["value"].argmax())]
     history["kept"] = history["epoch"] == best
     write(folder, config, material, model, weight)
-    run.write_table("training.csv", history)
+    run.write_table(TABLE, history)
     notes = [*material.notes, f"epoch {best} was kept"]
     run.write_manifest(provenance(config, config.seed, material.fingerprints, material.backbone.device, stages, engine,
                                   notes=notes))  # fmt: skip
@@ -154,11 +164,9 @@ def attempt(
 
 def learn(
     model: Any, config: TrainConfig, material: Material, state: Path, alive: Callable[[], None],
-    step: Callable[[int, str], None],
+    step: Callable[[int, str], None], tell: Callable[[str], None],
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Train to the last epoch and put the best epoch's weights back; rows epoch, loss, measure, value."""
-    from safetensors.torch import load_file
-
     aggregator = AGGREGATORS.make(config.pool[0])
     recipe = Recipe(config.epochs or 0, config.batch, config.rate or 0.0, config.temperature, config.seed)
     optimizer = torch.optim.Adam(model.parameters, recipe.rate)
@@ -174,9 +182,9 @@ def learn(
         told = "" if loss is None else f"loss {loss:.3f}  "
         step(epoch, f"{told}{config.measure} {value:.4f}  best {max(row['value'] for row in epochs):.4f}")
 
-    if (state / "last.safetensors").exists():
-        epochs += told_by(state / "last.safetensors")
-        restore(model, optimizer, load_file(state / "last.safetensors"))
+    if read(state / "best.safetensors", tell) and (begun := read(state / "last.safetensors", tell)):
+        epochs += begun[1]
+        restore(model, optimizer, begun[0])
     else:
         model.eval()
         judged(0, None)
@@ -184,30 +192,39 @@ def learn(
         model, aggregator, material.judged, material.learned, recipe, optimizer, epochs[-1]["epoch"]
     ):
         judged(epoch, loss)
-    restore(model, optimizer, load_file(state / "best.safetensors"))
+    best = read(state / "best.safetensors", tell)
+    if best is None:
+        raise DataError(f"{state} was damaged while it was used; the same command trains again")
+    restore(model, optimizer, best[0])
     return epochs
 
 
 def save(path: Path, state: dict[str, torch.Tensor], epochs: list[dict[str, Any]]) -> None:
-    """A training's state with the history up to it, in one file: it is there or it is not."""
+    """A training's state with the history up to it, in one file: it is there, whole, or it is not."""
     from safetensors.torch import save as serialise
 
-    write_atomically(path, serialise(state, {"epochs": json.dumps(epochs)}))
+    with sealed(path) as write:
+        write(serialise(state, {"epochs": json.dumps(epochs)}))
 
 
-def told_by(path: Path) -> list[dict[str, Any]]:
-    """The history in a state's file."""
-    from safetensors import safe_open
+def read(path: Path, tell: Callable[[str], None]) -> tuple[dict[str, torch.Tensor], list[dict[str, Any]]] | None:
+    """(state, history up to it) of a file; None if it is not there or, which is told, damaged."""
+    from safetensors.torch import load
 
-    with safe_open(path, framework="pt") as file:
-        return json.loads(file.metadata()["epochs"])
+    if not path.exists():
+        return None
+    if (content := unsealed(path)) is None:
+        tell(f"{path} is damaged; this training begins anew")
+        return None
+    size = int.from_bytes(content[:8], "little")
+    return load(content), json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["epochs"])
 
 
 def write(folder: Path, config: TrainConfig, material: Material, model: Any, weight: Any) -> None:
     """The trained checkpoint, in the format that was asked for."""
     frozen = config.what == "projection"
-    trained = model.checkpoint.model if not frozen else formats.model_of(material.origin, weight)
+    made = model.checkpoint.model if not frozen else formats.model_of(material.origin, weight)
     if frozen:
-        trained.linear.weight.data.copy_(model.weight.detach().cpu())
+        made.linear.weight.data.copy_(model.weight.detach().cpu())
     about = {**material.origin.about, "frozen_backbone": frozen}
-    formats.write(config.format, folder, trained, about, config.length)
+    formats.write(config.format, folder, made, about, config.length)

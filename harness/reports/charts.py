@@ -8,6 +8,10 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from harness.errors import plain
+
+NUL = "\\u0000"  # as JSON writes it
+NAME = 60  # letters of an id
 COLOURS = {"before, own": "#999999", "after, own": "#0072b2", "after, injected": "#d55e00"}
 SHAPES = {"before, own": "circle", "after, own": "square", "after, injected": "diamond"}
 
@@ -19,7 +23,8 @@ def alignment(explained: pd.DataFrame) -> alt.FacetChart:
     before = table.assign(winner="before, own", similarity=table["before_similarity"])
     after = table.assign(winner="after, " + table["after_source"], similarity=table["after_similarity"])
     first = table.iloc[0]
-    title = f"Query {first['query_id']}, document {first['doc_id']}, {first['count']} injected patches"
+    query, document = (plain(str(first[name]), NAME) for name in ("query_id", "doc_id"))
+    title = f"Query {query}, document {document}, {first['count']} injected patches"
     kinds = alt.Column("inject:N", title=title, sort=list(table["inject"].unique()))
     shown = ["label", "winner", "similarity", "inject"]
     return tokens(pd.concat([before, after])[shown]).properties(width=260).facet(column=kinds)
@@ -49,6 +54,8 @@ def live_alignment() -> dict[str, Any]:
 def save(chart: alt.TopLevelMixin, path: Path) -> None:
     """Write a chart as .svg, .png, or .html that opens without a network."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if NUL in (text := chart.to_json()):  # the renderer ends the process where a text holds one
+        chart = alt.Chart.from_json(text.replace(NUL, "\\ufffd"))
     if path.suffix == ".html":
         chart.save(path, inline=True)
     else:

@@ -9,9 +9,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.comparison import PLACES
+from harness.errors import plain
 from harness.records import Manifest
 from harness.reports.tables import short
 
+NAME = 60  # letters of an id
 SHOWN = 5  # queries listed as winners and as losers
 
 
@@ -83,7 +85,8 @@ def changes(queries: pd.DataFrame, first: pd.Series, place: list[str]) -> str:
             ("Largest wins", mine[mine["difference"] > 0].tail(SHOWN).iloc[::-1]))  # fmt: skip
     for word, rows in ends:
         listed = ", ".join(
-            f"{escape(row.query_id)} {row.value_baseline:.3f}→{row.value:.3f}" for row in rows.itertuples()
+            f"{escape(plain(str(row.query_id), NAME))} {row.value_baseline:.3f}→{row.value:.3f}"
+            for row in rows.itertuples()
         )
         lines.append(f"{word}: {listed or 'none'}.")
     return "\n".join(lines) + " queries.parquet lists them for every cell."

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import csv
 
-from harness.errors import DataError, OptionError, first_line
+from harness.errors import OptionError
 from harness.records import Manifest
 from harness.runs import RunDirectory
 
@@ -81,8 +81,4 @@ def open_run(path: Path) -> FinishedRun:
             "is an unfinished run; the same command finishes it" if unfinished else "is no run: it has no manifest.json"
         )
         raise OptionError(f"{path} {why}; harness list runs shows them")
-    try:
-        manifest = run.read_manifest()
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{path}/manifest.json cannot be read: {first_line(error)}") from None
-    return FinishedRun(path, manifest, run.read_table("summary.csv"), run.read_table("tests.csv"))
+    return FinishedRun(path, run.read_manifest(), run.read_table("summary.csv"), run.read_table("tests.csv"))

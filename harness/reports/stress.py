@@ -8,7 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from harness.errors import plain
 from harness.records import Manifest
+from harness.reports.comparison import NAME
 from harness.reports.tables import dagger, opening
 
 KINDS = {
@@ -36,8 +38,9 @@ def show_explained(explained: pd.DataFrame, path: str, console: Console) -> None
     for kind, rows in explained.groupby("inject", sort=False):
         taken = (rows["after_source"] == "injected").mean()
         first = rows.iloc[0]
+        query, document = (escape(plain(str(first[name]), NAME)) for name in ("query_id", "doc_id"))
         console.print(
-            f"\n[bold]Query {escape(str(first['query_id']))}[/], document {escape(str(first['doc_id']))},"
+            f"\n[bold]Query {query}[/], document {document},"
             f" {first['count']} {kind} patches: {taken:.0%} of the query's tokens change to an injected patch.",
             highlight=False,
         )

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from harness.reports import comparison, gradients, stress, synth, tables
 from harness.reports.content import Report, Section
+from harness.runs import readable
 
 SHOWS: dict[str, Callable[..., Any]] = {
     "eval": tables.show, "stress": stress.show, "gradients": gradients.show, "synth": synth.show,
@@ -25,7 +26,8 @@ def show(report: Report, console: Console) -> None:
         console.print(f"and {more:,} more", highlight=False)
     if not report.files:
         for section in report.sections:
-            one(section, console)
+            with readable(section.run.path):
+                one(section, console)
 
 
 def one(section: Section, console: Console) -> None:

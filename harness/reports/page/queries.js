@@ -74,7 +74,7 @@ class Queries {
 
   row(row) {
     const button = make("button", { type: "button", className: "open", attributes: { "aria-expanded": "false" } },
-      make("span", { textContent: row.text || row.id }));
+      make("bdi", { textContent: row.text || row.id }));
     const line = make("tr", {}, make("th", { attributes: { scope: "row" } }, button),
       ...[row.from, row.to, row.loss].map((value) => make("td", { textContent: four(value) })));
     const rank = (value) => (value === null ? `>${this.held.depth}` : String(value));
@@ -92,7 +92,7 @@ class Queries {
     const box = make("td", { colSpan: 5 }, make("h4", { textContent: `Query ${row.id}` }),
       make("p", { className: "text", textContent: row.text || "This run holds no texts." }));
     this.held.gold[row.at].forEach((document, number) => {
-      box.append(make("h4", { textContent: `Relevant document ${document}: rank by ${this.held.at[0][0]}` }));
+      box.append(make("h4", {}, "Relevant document ", make("bdi", { textContent: document }), `: rank by ${this.held.at[0][0]}`));
       box.append(this.rankTable(row, number));
       box.append(make("p", { className: "text", textContent: this.text("document", document) }));
     });
@@ -135,7 +135,8 @@ class Queries {
     const table = make("table", { className: "tokens" },
       make("thead", {}, make("tr", {}, ...heads.map((one) => make("th", { attributes: { scope: "col" }, textContent: one })))),
       make("tbody", {}, ...cells));
-    return [make("h4", { textContent: `Tokens, in document ${aligned.document} (not relevant), ${aligned.count} ${this.place} patches` }),
+    return [make("h4", {}, "Tokens, in document ", make("bdi", { textContent: aligned.document }),
+      ` (not relevant), ${aligned.count} ${this.place} patches`),
       make("p", { className: "text", textContent: `${taken} of ${rows.length} query tokens change to an injected patch.` }),
       chart, make("div", { className: "scroll" }, table)];
   }

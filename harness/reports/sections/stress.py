@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from harness.errors import plain
 from harness.reports import findings
 from harness.reports.content import Axes, Cell, Choice, Column, Figure, Row, Section, Table, decimals, interval, share
 from harness.reports.reading import FinishedRun
@@ -64,7 +65,7 @@ def figures(run: FinishedRun, tables: tuple[Table, ...], measures: list[str]) ->
 
             return charts.alignment(rows)
 
-        made.append(Figure("alignment", f"Query {query}: the winning patch of every token, before and after",
+        made.append(Figure("alignment", f"Query {plain(query, 60)}: the winning patch of every token, before and after",
                            "For every query token the similarity of its winning patch before and after injection.",
                            draw=draw))  # fmt: skip
     return made

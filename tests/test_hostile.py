@@ -1,0 +1,269 @@
+"""Hostile input: the fuzzing finds what it should, a small dose of it is survived, and hostile names stay text."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+
+import ir_measures
+import pytest
+
+import harness
+from fuzzing.__main__ import SHARES
+from fuzzing.hunting import Tally, hunt, keep, smaller
+from fuzzing.judging import TARGETS, Place, Target, judge
+from fuzzing.watching import Watch
+from harness import corpora
+from harness.corpora.beir import unpack
+from harness.errors import DataError, HarnessError, plain
+from harness.files import plain_yaml
+from harness.runs import RunDirectory
+
+QUICK = [name for name in SHARES if name not in ("runs", "comparisons", "pages-of-runs", "charts-of-runs")]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    made = Place(tmp_path / "place")
+    (made.root / "here").mkdir(parents=True)
+    monkeypatch.chdir(made.root / "here")
+    monkeypatch.setenv("HARNESS_CACHE", str(made.root / "cache"))
+    monkeypatch.setenv("HARNESS_DATASETS", str(made.given))
+    monkeypatch.setattr(tempfile, "tempdir", str(made.root / "temporary"))
+    return made
+
+
+@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.filterwarnings("ignore")
+def test_some_hostile_inputs_of_every_quick_target_are_read_or_refused(place, name):
+    tally = hunt(name, range(40 if name in ("cards", "pages") else 100), 1, place)
+    assert tally.findings == {} and tally.results["refused"] > 10 and tally.results["finding"] == 0
+
+
+def test_what_is_found_is_made_small_and_kept(place, tmp_path):
+    def crashes(place):
+        if b"evil" in (place.given / "text").read_bytes():
+            raise KeyError("x")
+
+    target = Target(lambda _: [], crashes, listed=True)
+    files = {"text": b"good " * 100 + b"evil " + b"good " * 100, "other": b"x"}
+    verdict = judge(target, files, place)
+    smallest, last = smaller(target, files, {"text": b"good", "other": b""}, verdict, place)
+    assert smallest == {"text": b"evil", "other": b""} and last.sign == verdict.sign
+    [folder] = keep(Tally("toy", findings={verdict.sign: (smallest, last.text)}), tmp_path / "found")
+    assert (folder / "input" / "text").read_bytes() == b"evil" and "KeyError" in (folder / "finding.txt").read_text()
+
+
+def misbehaving(place):
+    """Does what its input says."""
+    text = (place.given / "do").read_text()
+    if text == "write":
+        (place.root / "outside").write_text("x")
+    elif text == "rename":
+        (place.output / "x").write_text("x")
+        (place.output / "x").replace(place.root / "outside")
+    elif text == "link":
+        (place.output / "out").symlink_to(place.root)
+        (place.output / "out" / "outside").write_text("x")
+    elif text == "pickle":
+        pickle.loads(b"cos\nsystem\n(S'true'\ntR.")
+    elif text == "run":
+        subprocess.run(["true"])
+    elif text == "crash":
+        raise KeyError("x")
+    elif text == "slow":
+        end = time.process_time() + 0.2
+        while time.process_time() < end:
+            pass
+    elif text == "hang":
+        time.sleep(20)
+    elif text == "say":
+        error = HarnessError("x")
+        error.problems = ("red \x1b[31m",)
+        raise error
+    elif text == "refuse":
+        raise HarnessError("no")
+    elif text == "mine":
+        (place.output / "deep").mkdir()
+        (place.output / "deep" / "x").write_text("x")
+
+
+WRONG = {"write": "did open", "rename": "did os.rename", "link": "did open", "pickle": "did pickle.find_class",
+         "run": "did subprocess.Popen", "crash": "KeyError", "slow": "slow", "hang": "slow",
+         "say": "unreadable"}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", [*WRONG, "refuse", "mine"])
+def test_the_judge_sees_what_is_wrong_and_only_that(tmp_path, monkeypatch, what):
+    monkeypatch.setattr("fuzzing.judging.SECONDS", 0.1)
+    monkeypatch.setattr("fuzzing.judging.HANGS", 0.3)
+    place = Place(tmp_path)
+    verdict = judge(Target(lambda _: [], misbehaving), {"do": what.encode()}, place)
+    if what in WRONG:
+        assert verdict.result == "finding" and verdict.sign.startswith(WRONG[what]), verdict
+    else:
+        assert verdict.result == {"refuse": "refused", "mine": "accepted"}[what], verdict
+
+
+def test_a_watch_that_is_over_sees_nothing(tmp_path):
+    with Watch([tmp_path / "in"]) as watch:
+        os.mkdir(tmp_path / "one")  # noqa: PTH102
+    os.mkdir(tmp_path / "two")  # noqa: PTH102
+    assert [line.split("/")[-1] for line in watch.found] == ["one"]
+
+
+def test_every_target_has_its_share():
+    assert sorted(SHARES) == sorted(TARGETS)
+
+
+BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{at}: &a{at} [*a{at - 1}, *a{at - 1}]\n" for at in range(1, 60))
+
+
+@pytest.mark.parametrize("text, says", [(BOMB, "alias"), ("[" * 100_000, "deep"), ("- " * 20_000, "deep"),
+                                        ("{a: " * 20, "deep"), ("x" * 300_000, "larger")])  # fmt: skip
+def test_yaml_that_stands_for_more_than_it_says_is_refused_at_once(tmp_path, text, says):
+    (tmp_path / "x.yaml").write_text(text)
+    begin = time.process_time()
+    with pytest.raises(ValueError, match=says):
+        plain_yaml(tmp_path / "x.yaml")
+    assert time.process_time() - begin < 1
+
+
+def test_an_archive_that_holds_more_than_the_disk_is_refused(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as bundle:
+        bundle.writestr("x", bytes(1 << 20))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(DataError, match="1,048,576 bytes"):
+        unpack(tmp_path / "a.zip", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_mistake_is_a_line_that_a_terminal_can_show():
+    error = HarnessError("red \x1b[31m \u202e", "x" * 100_000)
+    assert error.problems[0] == r"red \x1b[31m \u202e" and len(error.problems[1]) < 1_000
+    assert plain("ä → ‖") == "ä → ‖"
+
+
+def test_a_report_writes_nowhere_but_into_its_folder(finished, tmp_path):
+    run = shutil.copytree(finished["eval"].path, tmp_path / "run")
+    summary = (run / "summary.csv").read_text()
+    (run / "summary.csv").write_text(summary.replace(",topk:4,", ",../../../../evil,"))
+    with pytest.raises(HarnessError):
+        harness.report(run, format="mteb", output=tmp_path / "a" / "b")
+    assert not list(tmp_path.rglob("evil*"))
+
+
+@pytest.mark.parametrize("name, content", [("manifest.json", b"[]"), ("manifest.json", b"\xff"),
+    ("manifest.json", b'{"command": "eval"}'), ("summary.csv", b"a,b\n1\n2,3,4\n"), ("per_query.parquet", b"PAR1"),
+    ("texts.parquet", b"")])  # fmt: skip
+@pytest.mark.parametrize("act", ["report", "compare"])
+def test_a_damaged_run_is_one_line_that_names_it(finished, tmp_path, name, content, act):
+    run = shutil.copytree(finished["eval"].path, tmp_path / "run")
+    (run / name).write_bytes(content)
+    if act == "compare" and name == "texts.parquet":
+        return
+    with pytest.raises(HarnessError) as caught:
+        if act == "report":
+            harness.report(run, format="html", output=tmp_path / "out")
+        else:
+            harness.compare(run, finished["eval"].path, output=tmp_path / "out")
+    assert len(caught.value.problems) == 1 and str(run) in str(caught.value)
+
+
+NATIVE = """
+import hashlib, sys
+from harness.cli.options import interruptible
+sys.argv = ["harness", "eval", "--pool", "maxsim"]
+print("ready", flush=True)
+with interruptible():
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
+"""
+
+
+def test_ctrl_c_is_heard_inside_one_long_native_call():
+    command = [sys.executable, "-c", NATIVE]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    begin = time.monotonic()
+    _, said = process.communicate(timeout=30)
+    assert time.monotonic() - begin < 2 and process.returncode == 130
+    assert said == "harness: interrupted; what is done is kept; go on with: harness eval --pool maxsim\n"
+
+
+IDS = ["<script>alert(1)</script>", "</script>", "../../../etc/passwd", "a/b\\c", "\0nul", "\x1b[31mred", "\u202eevil",
+       "x" * 100_000, "é" * 300, "'\"&;|`$(touch)", "-rf", "\ufeffbom", "#c", "%s%n", "{{7*7}}", "=1+1",
+       "\x7f\x01"]  # fmt: skip
+TEXTS = ["<script>alert(1)</script> moon and sea", "../x \0 \x1b[31m", "\u202e from right to left", "y" * 100_000,
+         "a\tb\nc\u2028d", "</textarea><img src=x onerror=alert(1)>"]  # fmt: skip
+
+
+class Tags(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.scripts, self.found, self.handlers = [], set(), []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.found.add(tag)
+        self.handlers += [name for name, _ in attributes if name.startswith("on")]
+        if tag == "script":
+            self.scripts.append(dict(attributes).get("type"))
+
+
+def written(folder: Path, ids, judged=None) -> Path:
+    (folder / "qrels").mkdir(parents=True)
+    texts = [f"{TEXTS[at % len(TEXTS)]} word{at}" for at in range(len(ids))]
+    for name, mark in (("corpus", ""), ("queries", "q")):
+        rows = [{"_id": mark + one, "text": text} for one, text in zip(ids, texts, strict=True)]
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    lines = "".join(f"q{one}\t{one}\t1\n" for one in judged or ids)
+    (folder / "qrels" / "test.tsv").write_text(lines, newline="\n")
+    return folder
+
+
+def test_hostile_ids_and_texts_break_no_file_name_no_trec_run_and_no_page(tmp_path):
+    question = {"dataset": str(written(tmp_path / "data", IDS)), "output": tmp_path / "runs", "depth": 8,
+                "pool": "maxsim,mean", "measures": "nDCG@8"}  # fmt: skip
+    first = harness.evaluate(**question, lengths="4,8")
+    other = harness.evaluate(**question, lengths="4,8", seed=1)
+    stress = harness.stress(**question, counts="0,3", inject="hard", explain=f"q{IDS[0]}")
+    both = harness.compare(first.path, other.path, output=tmp_path / "runs")
+    rankings = sorted(first.path.rglob("*.trec.gz"))
+    for path in rankings:
+        theirs = list(ir_measures.read_trec_run(str(path)))
+        assert {one.query_id for one in theirs} == {f"q{one}" for one in IDS}
+        assert {one.doc_id for one in theirs} <= set(IDS)
+        ours = list(RunDirectory(first.path).read_ranking(path))
+        assert [one[:2] for one in ours] == [one[:2] for one in theirs]
+    formats, runs = "html,md,csv,latex,svg", (first.path, stress.path, both.path)
+    report = harness.report(*runs, format=formats, output=tmp_path / "report")
+    assert len(rankings) == 9 and len(report.files) > 8
+    held = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert all(len(path.name.encode()) < 256 and path.name.isprintable() for path in held)
+    assert all(re.fullmatch(r"[\w.+@:-]+", path.name) for path in held)
+    page = Tags((tmp_path / "report" / "index.html").read_text())
+    assert page.scripts.count(None) == 2 and set(page.scripts) == {None, "text/plain"} and not page.handlers
+    assert "img" not in page.found
+    drawn = b"".join(path.read_bytes() for path in (tmp_path / "report").glob("*.svg"))
+    assert drawn and b"<script" not in drawn
+
+
+@pytest.mark.parametrize("name", ["", "   ", "a b", "a\tb", "a\nb", "a\rb", "a\x1cb", "a\x85b", "a\u2028b", "a\xa0b"])
+def test_an_id_that_a_trec_run_cannot_hold_is_refused_by_name(tmp_path, name):
+    with pytest.raises(DataError, match=r"which a TREC run cannot hold") as caught:
+        corpora.load(str(written(tmp_path / "data", [name, "ok"], ["ok"])))
+    assert repr(name) in str(caught.value)
