@@ -18,7 +18,7 @@ from harness.randomness import generator
 
 CONCEPTS, TOKENS, PATCHES, QUERIES = 256, 8, 16, 100
 SHARP = 0.7  # cosine of a sharp patch to its token: above an injected patch's 0.6
-SPREAD = 0.65  # cosine of a spread patch to the sum of its tokens: with it both losers fall alike, see `calibrated`
+SPREAD = 0.63  # cosine of a spread patch to the sum of the tokens: both losers fall alike with it
 JUDGED = {"sharp": lambda at: "sharp", "spread": lambda at: "spread", "mixed": lambda at: ("sharp", "spread")[at % 2]}
 
 
