@@ -1,5 +1,6 @@
 # make eval    set up .venv and run the main job      make test    set up and run the tests
 # make lint    ruff and mypy                          make bench   measure speed; bench-check, bench-peers
+# make fuzz    100,000 hostile inputs; FUZZ='--inputs 1000 --target runs' for others
 # make reports the report on SciFact that the README links    make retrained the study of training under each pool
 # make validation the pages that show that the instrument measures what it says
 PYTHON ?= python3
@@ -9,7 +10,7 @@ BIN := .venv/bin
 VISION := colpali-engine peft accelerate psutil pillow
 READY := .venv/.ready
 
-.PHONY: setup eval test lint bench bench-check bench-peers validation reports retrained clean
+.PHONY: setup eval test lint fuzz bench bench-check bench-peers validation reports retrained clean
 
 setup: $(READY)
 
@@ -30,6 +31,10 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+FUZZ := --inputs 100000 --seed 0 --page
+fuzz: $(READY)
+	$(BIN)/python -m fuzzing $(FUZZ)
 
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'

@@ -139,3 +139,23 @@ def test_two_downloads_are_one(tmp_path, monkeypatch):
     card = Card("some", "beir", ("test",), url="https://x", md5="0")
     folders = in_two_threads(lambda: beir.download(card))
     assert asked == ["some"] and folders[0] == folders[1] and (folders[0] / "corpus.jsonl").exists()
+
+
+def test_a_question_that_is_asked_twice_at_once_is_answered_once(tmp_path, monkeypatch, finished):
+    import harness
+    from harness.pipeline import evaluation
+
+    question = {**finished["eval"].manifest.config, "output": tmp_path}
+    started, start_run = [], evaluation.start
+
+    def counted(*arguments):
+        started.append(1)
+        time.sleep(0.3)
+        start_run(*arguments)
+
+    monkeypatch.setattr(evaluation, "start", counted)
+    one, other = in_two_threads(lambda: harness.evaluate(**question))
+    assert started == [1] and one.path == other.path and one.summary.equals(other.summary)
+    assert [path.name for path in tmp_path.iterdir()] == [one.path.name], "no lock is left"
+    harness.evaluate(**question)
+    assert started == [1, 1], "asked again later it is answered again"

@@ -76,7 +76,7 @@ def test_the_hubs_folder_gives_the_same_pages(folder, tmp_path, dash):
     assert [query.text for query in found.queries] == [query.text for query in plain.queries]
 
 
-def test_images_are_extracted_once_and_again_if_they_are_cut_off(folder, tmp_path):
+def test_images_are_extracted_once_and_again_if_they_are_damaged(folder, tmp_path):
     place = hub(tmp_path / "hub", folder)
     paths = [document.page.path for document in corpora.load(str(place)).documents]
     times = [path.stat().st_mtime_ns for path in paths]
@@ -89,6 +89,11 @@ def test_images_are_extracted_once_and_again_if_they_are_cut_off(folder, tmp_pat
         True,
     ]
     assert checksum(paths[1]) == paths[1].name
+    content = bytearray(paths[0].read_bytes())
+    content[-1] ^= 1
+    paths[0].write_bytes(content)
+    corpora.load(str(place))
+    assert checksum(paths[0]) == paths[0].name
 
 
 def test_parts_splits_and_data_folders_of_the_hub(folder, tmp_path):

@@ -20,6 +20,7 @@ from harness.encoders import concepts
 from harness.engines import ENGINES
 from harness.engines.local import Local
 from harness.errors import DataError, OptionError
+from harness.files import digest
 from harness.worlds import analysis
 from harness.worlds.measuring import encoded, ginis, recall
 from harness.worlds.plan import Trial
@@ -192,7 +193,8 @@ def test_a_study_cut_off_goes_on_from_its_finished_trials(done, tmp_path):
     kept = path / "encoders" / "maxsim-M12-K4" / "seed0" / "measured.json"
     changed = json.loads(kept.read_text())
     changed["training"][0]["gini"] = 0.125
-    kept.write_text(json.dumps(changed))
+    del changed["digest"]
+    kept.write_text(json.dumps({"digest": digest(changed), **changed}))
     (path / ".started").write_text(_mark(path))
     again = synth(pool=POOLS, output=tmp_path, **TINY)
     assert again.training["gini"].iloc[0] == 0.125  # read, not made again
@@ -202,7 +204,6 @@ def test_a_study_cut_off_goes_on_from_its_finished_trials(done, tmp_path):
 
 def _mark(path) -> str:
     """What an unfinished run of this program carries."""
-    from harness.files import digest
     from harness.pipeline.inputs import git_revision, versions
 
     return digest(versions(), git_revision())
