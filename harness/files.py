@@ -213,6 +213,12 @@ def plain_yaml(path: Path) -> Any:
     return yaml.load(text, loader)
 
 
+def too_long(name: str) -> bool:
+    """Whether no file system takes a name or a path as long as this."""
+    letters = [len(part.encode("utf-8", "surrogatepass")) for part in Path(name).parts]
+    return max(letters, default=0) > 200 or sum(letters) > 2_000
+
+
 def check_output(output: Path) -> None:
     """Raise OptionError if runs cannot be written there; creates nothing."""
     there = output.absolute()

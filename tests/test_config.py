@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from harness.aggregators import AGGREGATORS
-from harness.config import EvalConfig, names, read_config, resolve
+from harness.config import EvalConfig, SynthConfig, TrainConfig, names, read_config, resolve
 from harness.errors import HarnessError, OptionError
 from harness.registry import Registry, spec_of
 from harness.runs import RunDirectory
@@ -98,10 +98,13 @@ BAD = [
     ({"dataset": "SciFact"}, "did you mean 'scifact'"),
     ({"dataset": "./nowhere"}, "corpus.jsonl"),
     ({"dataset": "a" * 300}, "unknown dataset"),
+    ({"dataset": "./" + "é" * 120}, "unknown dataset"),
+    ({"dataset": "a/" * 3000}, "unknown dataset"),
     ({"dataset": "scifact", "split": "tset"}, "did you mean 'test'"),
     ({"dataset": "scifact", "split": 2020}, "2020"),
     ({"checkpoint": "minilmm"}, "did you mean 'minilm'"),
     ({"checkpoint": "a" * 300}, "checkpoint"),
+    ({"checkpoint": "embeddings:" + "é" * 120}, "checkpoint"),
     ({"pool": "maxsin"}, "did you mean 'maxsim'"),
     ({"pool": "maxsim,topk:0"}, "at least 1"),
     ({"pool": "maxsim,topk,topk:4"}, "topk:4 is given twice"),
@@ -139,6 +142,7 @@ BAD = [
     ({"evidence": 0}, "evidence 0"),
     ({"evidence": ""}, "evidence"),
     ({"seed": -1}, "seed -1"),
+    ({"measures": [True]}, "True"),
     ({"poool": "maxsim"}, "unknown option 'poool'; did you mean 'pool'"),
 ]
 
@@ -273,3 +277,13 @@ def test_any_text_is_a_measure_or_refused(name):
     except HarnessError:
         return
     assert resolve(EvalConfig, measures=list(config.measures), depth=10**9) == config
+
+
+def test_a_list_without_an_entry_and_a_number_beyond_all_floats_are_refused():
+    for kind, given, wanted in (
+        (SynthConfig, {"lengths": []}, "nothing given"),
+        (TrainConfig, {"rate": 10**400}, "rate"),
+    ):
+        with pytest.raises(OptionError, match=wanted) as caught:
+            resolve(kind, **given)
+        assert len(caught.value.problems) == 1

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from harness.errors import DataError, OptionError, Problems, examples, first_line, unknown
-from harness.files import json_list, plain_yaml
+from harness.files import json_list, plain_yaml, too_long
 from harness.records import Dataset, Document, Qrel, Query, content
 from harness.registry import Registry
 
@@ -59,8 +59,6 @@ class Collection:
     lost: str = ""
 
 
-LONGEST_PATH = 1_000  # letters; file systems take 4,096 bytes
-LONGEST = 200  # letters of a name or a path's part; file systems take 255 bytes
 SOURCES: Registry[Callable[[Card, str], Collection]] = Registry("source")
 LOCAL: dict[str, tuple[str, Callable[[Path], list[str] | None]]] = {}
 """Sources that read a local folder, asked in the order of their names: what such a folder is called, and the function
@@ -123,7 +121,7 @@ def _local(folder: Path, card: Card | None = None) -> Card:
 
 def check(name: str, split: str | None = None) -> Card:
     """The card a name or a path means. Raises OptionError with the nearest name; reads no document."""
-    if max(map(len, Path(name).parts or [""])) > LONGEST or len(name) > LONGEST_PATH:
+    if too_long(name):
         raise OptionError(f"unknown dataset {name[:40] + '…'!r}: no name or path is that long")
     if local_source(Path(name)):
         card = _local(Path(name).resolve())

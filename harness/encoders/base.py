@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from harness.errors import DataError, OptionError, examples, first_line, unknown
-from harness.files import checksum
+from harness.files import checksum, too_long
 from harness.records import Document, Query
 from harness.registry import Registry
 
@@ -83,7 +83,7 @@ def check(name: str) -> None:
     """Raise OptionError if no checkpoint can have this name. Opens and downloads nothing."""
     if not name.strip():
         raise OptionError("an empty checkpoint; name one, or leave it out for minilm")
-    if max(map(len, Path(name).parts or [""])) > 200 or len(name) > 1_000:
+    if too_long(name):
         raise OptionError(f"unknown checkpoint {name[:40] + '…'!r}: no name or path is that long")
     if name.startswith(EMBEDDINGS):
         _vectors(name)
