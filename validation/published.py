@@ -167,13 +167,13 @@ def cut_before() -> Iterator[Row]:
 
 
 TEXT = """
-Agreement means: nDCG@10 to {close}, Gini to 0.01, Recall@1 inside the range that the study reports, or the same order of
-operators. Every command repeats its figures alone; with `--output {output} --resume` it shows the run that was read.
+Agreement means: nDCG@10 to {close}, Gini to 0.01, Recall@1 inside the range that the study reports, or the same order
+of operators. Every command repeats its figures alone; with `--output {output} --resume` it shows the run that was read.
 
 **MiniLM** is encoded here whole, up to the model's 512 positions; sentence-transformers cuts its texts at 256 tokens.
 The second table has both figures with texts cut there before they are encoded, and all else the same. One vector is
-the row *first stage* of `--candidates pooled`: the mean of normalised token vectors stored in float16, where the model's
-own recipe takes the mean before normalising.
+the row *first stage* of `--candidates pooled`: the mean of normalised token vectors stored in float16, where the
+model's own recipe takes the mean before normalising.
 
 **BM25** differs from Anserini's flat index in what is a word, as the third table shows step by step, each with the
 steps before it; k1 = {k1} and b = {b} are the same.
