@@ -104,7 +104,8 @@ test in their `tests.csv` where Holm's p is below 0.05. Differences are the adva
 nDCG@10, in its change for each doubling of L, in what is not lost.
 
 Of the {of} tests on *sharp* and *spread*, {wrong} call the wrong pool or none. On *mixed* some test of a run calls a
-pool: {told}. 5 % is what Holm allows.
+pool: {told}. Holm allows 5 %; as half of the queries are of either kind exactly, and not
+by chance, it must be less.
 
 The mix cancels by symmetry but for one thing: how fast the loser falls. One number was set for that, the cosine of
 spread patches ({evidence.SPREAD} to the sum of the tokens), so that the two losers' nDCG@10 agree over the lengths on
