@@ -25,7 +25,7 @@ eval: $(READY)
 	$(BIN)/harness eval --dataset stdlib --pool maxsim,topk:4,softmax:0.1 --lengths 32,64,128,256
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: $(READY)
 	$(BIN)/ruff check .

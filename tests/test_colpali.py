@@ -15,6 +15,7 @@ import torch
 from harness import cli, encoders
 from harness.config import StressConfig, resolve
 from harness.encoders import colpali
+from harness.engines.local import Local
 from harness.errors import DataError
 from harness.files import checksum
 from harness.pipeline.explain import explain
@@ -180,7 +181,7 @@ def test_eval_of_pages_gives_tables(folders, data, tmp_path, monkeypatch, capsys
 
 def test_explain_names_the_places_of_a_page(folders, data):
     config = resolve(StressConfig, dataset=str(data), checkpoint=str(folders["ColQwen2"]), counts=[0, 4], pool="maxsim")
-    inputs = prepare(config, "cpu", Stages())
+    inputs = prepare(config, "cpu", Stages(), Local())
     rows = np.arange(5)[None].repeat(5, axis=0)
     found = explain("q1", config, inputs, Candidates(inputs.queries.ids, inputs.documents.ids, rows, "exact", 1.0))
     names = encoders.names(inputs.encoder, inputs.dataset.documents[0])

@@ -284,8 +284,8 @@ def test_a_split_docstring_loses_no_word(docstring):
 
 
 def test_the_standard_library_is_a_large_known_item_collection_read_in_seconds_and_not_imported():
-    started, before = time.perf_counter(), set(sys.modules)
-    test, train, seconds = corpora.load("stdlib"), corpora.load("stdlib", "train"), time.perf_counter() - started
+    started, before = time.process_time(), set(sys.modules)
+    test, train, seconds = corpora.load("stdlib"), corpora.load("stdlib", "train"), time.process_time() - started
     documents, queries = {document.id for document in test.documents}, [*test.queries, *train.queries]
     assert not (set(sys.modules) - before) & documents and "antigravity" not in sys.modules
     assert len(documents) > 1000 and seconds < 60 and all(document.text.strip() for document in test.documents)

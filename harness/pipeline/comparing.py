@@ -63,14 +63,19 @@ def compare(
                            "progress": progress, "trust_remote_code": trust_remote_code}  # fmt: skip
     found = [evaluate(**{**question, "checkpoint": name}, **how) for name in names] if names else read(runs)
     with readable(*(run.path for run in found)):
-        labelled = label(found)
-        notes, given = comparison.check(labelled), labelled
-        if average_seeds:
-            labelled = comparison.averaged(labelled)
-            notes.append("seeds are averaged by query")
-        base = _baseline(baseline, labelled)
-        labelled = {base: labelled[base], **labelled}  # the baseline first
-        return write(labelled, given, base, notes, Path(output))
+        return against(found, baseline, average_seeds, Path(output))
+
+
+def against(found: Sequence[Result], baseline: str | None, average_seeds: bool, output: Path) -> Comparison:
+    """Compare runs that are there, and write it down."""
+    labelled = label(found)
+    notes, given = comparison.check(labelled), labelled
+    if average_seeds:
+        labelled = comparison.averaged(labelled)
+        notes.append("seeds are averaged by query")
+    base = _baseline(baseline, labelled)
+    labelled = {base: labelled[base], **labelled}  # the baseline first
+    return write(labelled, given, base, notes, output)
 
 
 def _check_given(runs: Sequence[str | Path], names: list[str], question: dict[str, Any]) -> None:
