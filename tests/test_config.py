@@ -280,10 +280,10 @@ def test_any_text_is_a_measure_or_refused(name):
 
 
 def test_a_list_without_an_entry_and_a_number_beyond_all_floats_are_refused():
-    for kind, asked, wanted in (
+    for kind, options, wanted in (
         (SynthConfig, {"lengths": []}, "nothing given"),
         (TrainConfig, {"rate": 10**400}, "rate"),
     ):
         with pytest.raises(OptionError, match=wanted) as caught:
-            resolve(kind, **asked)
+            resolve(kind, **options)
         assert len(caught.value.problems) == 1
