@@ -67,7 +67,7 @@ def step(name: str, size: int, root: Path) -> dict[str, float]:
     if part:
         judged = Dataset("drawn", "test", documents, queries, [Qrel(one.id, "0", 1) for one in queries], "")
         candidates.find("faiss", candidates.Search(judged, held["document"], held["query"], 100, part, quiet, root))
-        wanted = ["search"] if name.startswith("search") else ["train", "index"]
+        wanted = ["search"] if name.startswith("search") else ["train", "index", "merge"]
         worked, took = (sum(one[f"candidates: {stage}"] for stage in wanted)
                         for one in (quiet.core_seconds, quiet.seconds))  # fmt: skip
         return _since(begun) | {"seconds": worked, "wall": took}
