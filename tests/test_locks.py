@@ -30,7 +30,7 @@ def start(cache, log, seconds):
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 
-def until(condition, seconds=20.0):
+def until(condition, seconds=60.0):
     """Wait for something another process does."""
     end = time.monotonic() + seconds
     while not condition():
@@ -40,6 +40,16 @@ def until(condition, seconds=20.0):
 
 def lines(log):
     return log.read_text().splitlines() if log.exists() else []
+
+
+def one_works_while_the_other_waits(cache, log):
+    """Two processes: the first is stopped in its third shard, the second has said that it waits."""
+    first = start(cache, log, 0.05)
+    until(lambda: len(lines(log)) > 2 * encoding.SHARD)
+    first.send_signal(signal.SIGSTOP)
+    second = start(cache, log, 0.0)
+    assert "waiting for another process that is encoding these documents" in second.stderr.readline()
+    return first, second
 
 
 @pytest.fixture
@@ -52,20 +62,17 @@ def whole(tmp_path, monkeypatch):
 
 def test_two_processes_encode_once(tmp_path, whole):
     cache, log = tmp_path / "cache", tmp_path / "log"
-    both = [start(cache, log, 0.05) for _ in range(2)]
+    both = one_works_while_the_other_waits(cache, log)
+    both[0].send_signal(signal.SIGCONT)
     told = [process.communicate(timeout=60)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert sorted(lines(log)) == sorted(item.text for item in encoding.ITEMS)
-    assert files(cache) == whole
-    assert sum("waiting for another process that is encoding these documents" in one for one in told) == 1
+    assert files(cache) == whole and "waiting" not in told[0]
 
 
 def test_who_waits_goes_on_where_a_killed_process_stopped(tmp_path, whole):
     cache, log = tmp_path / "cache", tmp_path / "log"
-    first = start(cache, log, 0.05)
-    until(lambda: len(lines(log)) > 2 * encoding.SHARD)
-    second = start(cache, log, 0.0)
-    assert "waiting" in second.stderr.readline()
+    first, second = one_works_while_the_other_waits(cache, log)
     first.send_signal(signal.SIGKILL)
     first.wait()
     second.communicate(timeout=60)
