@@ -28,8 +28,8 @@ TAG = "harness"
 PARTS = ("rankings", "encoders", "state")  # what an unfinished run can go on from
 NAMES = ["dataset", "checkpoint", "arm", "inject", "pool", "measure", "baseline", "split"]
 WHOLE = ["length", "epoch", "count"]  # numbers that may be missing; a length may also be the word "slope"
-NUMBERS = [*WHOLE, "value", "ci_low", "ci_high", "delta", "retained", "retained_low", "retained_high"]
-NUMBERS += ["loss", "hijack_rate", "mean_difference", "t", "p", "p_holm"]
+REAL = ["value", "ci_low", "ci_high", "delta", "retained", "retained_low", "retained_high", "loss", "hijack_rate",
+        "mean_difference", "t", "p", "p_holm"]  # fmt: skip
 
 
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)  # no fault of what is read
@@ -154,9 +154,9 @@ class RunDirectory:
     def _csv(self, path: Path) -> pd.DataFrame:
         import pandas as pd
 
-        empty = {column: [""] for column in NUMBERS}  # names such as NA stay names
-        words = dict.fromkeys([*NAMES, "length"], "str")
-        table = pd.read_csv(path, dtype=words, keep_default_na=False, na_values=empty)
+        empty = {column: [""] for column in (*WHOLE, *REAL)}  # names such as NA stay names
+        kinds = dict.fromkeys([*NAMES, "length"], "str") | dict.fromkeys(REAL, "float64")
+        table = pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=empty)
         whole = ["epoch", "count"] if path.name == "tests.csv" or "slope" in set(table.get("length", ())) else WHOLE
         return table.astype({column: "Int64" for column in whole if column in table and table[column].dtype != "int64"})
 

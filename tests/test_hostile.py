@@ -84,6 +84,16 @@ def test_a_damaged_run_is_one_line_that_names_it(finished, tmp_path, name, conte
     assert len(caught.value.problems) == 1 and str(run) in str(caught.value)
 
 
+@pytest.mark.parametrize("act", ["report", "compare"])
+def test_a_value_that_is_no_number_is_one_line_that_names_the_run(finished, tmp_path, act):
+    run = shutil.copytree(finished["eval"].path, tmp_path / "run")
+    header, first, *rest = (run / "summary.csv").read_text().splitlines()
+    cells = dict(zip(header.split(","), first.split(","), strict=True)) | {"value": "0retained"}
+    (run / "summary.csv").write_text("\n".join([header, ",".join(cells.values()), *rest]) + "\n")
+    with pytest.raises(HarnessError, match=f"{run} cannot be read|{run}/summary.csv cannot be read"):
+        harness.report(run) if act == "report" else harness.compare(run, finished["eval"].path, output=tmp_path / "o")
+
+
 NATIVE = """
 import hashlib, sys
 from harness.cli.options import interruptible
