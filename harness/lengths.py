@@ -61,12 +61,20 @@ class Streams:
             return np.minimum(self.vectors.sizes(rows)[..., None], self.cuts)
         return np.broadcast_to(self.cuts, (*np.shape(rows), len(self.cuts)))
 
+    def fillers(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What the longest length of some documents holds beyond their own patches, one document's after another's,
+        float16 (F, d), and where each begins and ends, int64 (n + 1)."""
+        missing = self.counts(rows)[:, -1] - self.kept(rows)
+        drawn = [np.empty((0, self.vectors.dim), np.float16)]
+        if self.draw is None:
+            missing = np.zeros_like(missing)
+        else:
+            drawn += [self.draw(int(row), int(count)) for row, count in zip(rows, missing, strict=True) if count]
+        return np.concatenate(drawn), np.concatenate([[0], np.cumsum(missing)])
+
     def filler(self, row: int) -> np.ndarray:
-        """Filler of one document, float16 (f, d): what its longest length holds beyond its own patches."""
-        missing = int(self.counts(row)[-1] - self.kept(row))
-        if self.draw is None or missing == 0:
-            return np.empty((0, self.vectors.dim), np.float16)
-        return self.draw(row, missing)
+        """Filler of one document, float16 (f, d)."""
+        return self.fillers(np.array([row]))[0]
 
     def of(self, row: int) -> np.ndarray:
         """The whole stream of one document, float16 (p, d)."""

@@ -20,13 +20,14 @@ from harness.injection import BANK, Injection
 from harness.lengths import Streams
 from harness.lengths import streams as length_streams
 from harness.records import Arm, Candidates, MultiVectors
-from harness.scoring import gemm
-from harness.scoring.compiled import emit, fill, group, grown, stack
-from harness.scoring.gemm import multiply
+from harness.scoring import gemm, tiles
+from harness.scoring.compiled import emit, group, widest
 from harness.scoring.kernels import kernel_of
 from harness.scoring.kernels.base import ANY_ORDER, OPTIONS, finish_at, share_at, start_at, update_at
 from harness.scoring.padded import Piece, products, score_pieces
+from harness.scoring.products import compare, shape, spaces, write
 from harness.scoring.sweep import Run, invert, state_rows, ways
+from harness.scoring.tiles import room
 from harness.shards import part
 from harness.work import Map, serial
 
@@ -45,13 +46,14 @@ class AttackScores:
 
 @dataclass(frozen=True)
 class _Attack:
-    """What every run of an attack shares. banks: float32 (Σ BANK·t), the bank of query q from BANK·bounds[q] on,
-    each patch's similarities to the query's tokens side by side."""
+    """What every run of an attack shares. packed: of tiles.packed; banks: float32 (Σ BANK·t), the bank of query q from
+    BANK·bounds[q] on, each patch's similarities to the query's tokens side by side."""
 
     injection: Injection
     vectors: MultiVectors
     queries: MultiVectors
     tokens: np.ndarray
+    packed: np.ndarray
     banks: np.ndarray
     streams: np.ndarray  # uint64 (Q)
 
@@ -79,7 +81,8 @@ def attack(
     tokens = np.ascontiguousarray(queries.vectors[:], np.float32)
     banks = _banks(injection, queries, tokens, corpus_norm(vectors))
     streams = np.array([injection.stream(name) for name in queries.ids], np.uint64)
-    shared = _Attack(injection, vectors, queries, tokens, banks, streams)
+    packed = tiles.packed(queries.vectors[:], queries.offsets)
+    shared = _Attack(injection, vectors, queries, tokens, packed, banks, streams)
     chosen = ways(aggregators, _attack_compiled, _attack_torch)
     if device is not None:
         whole = length_streams(vectors, Arm("truncate", None, None), [int(vectors.counts.max())])
@@ -113,25 +116,25 @@ def _banks(injection: Injection, queries: MultiVectors, tokens: np.ndarray, norm
 
 
 @nb.njit(cache=True, **ANY_ORDER)
-def attack_run(own, starts, patches, tokens, bounds, pairs, queries, banks, picks, counts, addresses, rows, parameters,
-               product, out, held):  # fmt: skip
+def attack_run(own, starts, patches, tokens, packed, bounds, pairs, queries, banks, picks, counts, addresses, rows,
+               parameters, product, out, held):  # fmt: skip
     """As score_run, for whole documents, each pair's stream going on with its picks: (N, K) into banks.
 
     counts: int64 (K), ascending; out, held: float32 (A, K, N).
     """
+    if len(packed):
+        tiles.configure()
     d, most = tokens.shape[1], picks.shape[1]
-    block = np.empty((max(patches.max(), 16), d), np.float32)
+    space = spaces(packed, tokens, own, patches.max(), widest(bounds, queries))
     for i in range(starts.shape[0]):
         n = patches[i]
-        fill(own, starts[i], n, own[:0], block)
+        write(packed, own[starts[i] : starts[i] + n], own[:0], space)
         first = pairs[i]
         while first < pairs[i + 1]:
             last, used = group(bounds, queries[: pairs[i + 1]], first)
-            tall = max(n, 16)
-            lanes = np.empty((grown(used, tall, d), d), np.float32)
-            stack(tokens, bounds, queries[first:last], lanes)
-            sims = np.empty((tall + most, lanes.shape[0]), np.float32)
-            multiply(product, block[:tall], lanes, sims[:tall])
+            tall, wide = shape(packed, used, n, d)
+            sims = room((tall + most) * wide, tokens).reshape((tall + most, wide))
+            compare(product, tokens, packed, bounds, queries[first:last], space, sims[:tall])
             _inject(sims, n, banks, bounds, queries[first:last], picks[first:last])
             scores = np.empty(used, np.float32)
             for a in range(rows.shape[0]):
@@ -151,6 +154,8 @@ def attack_run(own, starts, patches, tokens, bounds, pairs, queries, banks, pick
                         share_at(addresses[a, 3])(clean, n, state, seen, scores, parameters[a])
                     emit(scores, bounds, queries[first:last], first, held[a, k])
             first = last
+    if len(packed):
+        tiles.release()
 
 
 @nb.njit(inline="always", **OPTIONS)
@@ -176,7 +181,7 @@ def _attack_compiled(shared: _Attack, aggregators: Sequence[Aggregator], run: Ru
     out, held = (np.empty((len(kernels), len(counts), len(run.queries)), np.float32) for _ in range(2))
     with gemm.single_threaded():
         attack_run(
-        own.view(np.uint16), run.starts, sizes, shared.tokens, shared.queries.offsets,
+        own.view(np.uint16), run.starts, sizes, shared.tokens, tiles.usable(shared.packed), shared.queries.offsets,
         run.pairs, run.queries, shared.banks, picks, counts, np.stack([kernel.addresses for kernel in kernels]),
         state_rows(kernels, aggregators, int(sizes.max() + counts.max())),
         np.array([kernel.parameter(one) for kernel, one in zip(kernels, aggregators, strict=True)]),

@@ -13,7 +13,7 @@ import torch
 from harness.aggregators import Aggregator
 from harness.lengths import Streams, streams
 from harness.records import Arm, Candidates, MultiVectors, SweepScores
-from harness.scoring import gemm, padded
+from harness.scoring import gemm, padded, tiles
 from harness.scoring.compiled import score_run
 from harness.scoring.kernels import Kernel, kernel_of
 from harness.shards import part, stream
@@ -57,7 +57,8 @@ def sweep(
     lengths = sorted(lengths)
     cut = streams(vectors, arm, lengths)
     tokens: Any = np.ascontiguousarray(queries.vectors[:], np.float32)
-    chosen = ways(aggregators, _score_compiled, _score_torch)
+    packed = tiles.packed(queries.vectors[:], queries.offsets)
+    chosen = ways(aggregators, functools.partial(_score_compiled, packed), _score_torch)
     if device is not None:
         tokens, chosen = torch.from_numpy(tokens).to(device), padded.ways(aggregators, device)
     values = np.full((len(aggregators), len(lengths), *candidates.rows.shape), np.nan, np.float32)
@@ -110,20 +111,23 @@ def invert(candidates: Candidates, vectors: MultiVectors) -> Iterator[Run]:
             )
 
 
-def _score_compiled(cut: Streams, tokens, bounds, aggregators: Sequence[Aggregator], run: Run) -> np.ndarray:
+def _score_compiled(
+    packed: np.ndarray, cut: Streams, tokens, bounds, aggregators: Sequence[Aggregator], run: Run
+) -> np.ndarray:
     """Scores of a run's pairs by the compiled kernels, float32 (A, L, N)."""
     kernels = [kernel for one in aggregators if (kernel := kernel_of(one))]
-    filler, counts = [cut.filler(int(row)) for row in run.rows], np.ascontiguousarray(cut.counts(run.rows))
+    (filler, filled), counts = cut.fillers(run.rows), np.ascontiguousarray(cut.counts(run.rows))
     out = np.empty((len(kernels), counts.shape[1], len(run.queries)), np.float32)
     with gemm.single_threaded():
         score_run(
             part(cut.vectors, run.shard).view(np.uint16),
             run.starts,
             cut.kept(run.rows),
-            np.concatenate(filler).view(np.uint16),
-            np.concatenate([[0], np.cumsum([len(one) for one in filler])]),
+            filler.view(np.uint16),
+            filled,
             counts,
             tokens,
+            tiles.usable(packed),
             bounds,
             run.pairs,
             run.queries,

@@ -147,7 +147,7 @@ def _fused(_, first, second, third):
 
 
 @lowered
-def _as_float(_, bits):
+def as_float(_, bits):
     """The float32 whose bits an int32 holds."""
 
     def lower(context, builder, signature, arguments):
@@ -157,7 +157,7 @@ def _as_float(_, bits):
 
 
 @lowered
-def _as_bits(_, number):
+def as_bits(_, number):
     """The bits of a float32, as an int32."""
 
     def lower(context, builder, signature, arguments):
@@ -183,7 +183,7 @@ def exp2_nonpositive(x, scale):
     p = p * f + np.float32(2.40222424e-1)
     p = p * f + np.float32(6.93147004e-1)
     p = p * f + np.float32(1.0)
-    return _as_float(np.int32(_as_bits(p) + np.int32(_as_bits(k) << np.int32(23))))
+    return as_float(np.int32(as_bits(p) + np.int32(as_bits(k) << np.int32(23))))
 
 
 @nb.njit(inline="always", **OPTIONS)
