@@ -8,13 +8,13 @@ import numba as nb
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from harness.aggregators import AGGREGATORS, Aggregator, aggregator
 from harness.config import EvalConfig, resolve
 from harness.scoring.kernels import kernel_of
-from harness.scoring.kernels.base import exp2_nonpositive, widen
+from harness.scoring.kernels.base import exp2_nonpositive, log_positive, widen
 from tests.laws import LAWS, close, sims, streamed
 
 EXTRA = ["topk:1", "topk:7", "topk:100", "softmax:0.01", "softmax:1.0", "softmax:1000.0", "logsumexp:0.01"]
@@ -154,6 +154,13 @@ def test_a_law_can_fail():
 def test_compiled_exponential(x, scale):
     got = float(exp2_nonpositive(np.float32(x), np.float32(scale)))
     assert got == pytest.approx(math.pow(2.0, max(x * scale, -1e5)), rel=5e-7, abs=1e-37)
+
+
+@given(st.floats(2.0**-126, 2.0**127, width=32))
+@example(1.0)
+@example(float(np.nextafter(np.float32(1), np.float32(2))))
+def test_compiled_logarithm(x):
+    assert float(log_positive(np.float32(x))) == pytest.approx(math.log(x), rel=1e-7, abs=1e-7)
 
 
 def test_widening_is_exact_for_every_finite_half():

@@ -187,6 +187,27 @@ def exp2_nonpositive(x, scale):
 
 
 @nb.njit(inline="always", **OPTIONS)
+def log_positive(x):
+    """log x of a normal x > 0, branch-free so that a loop vectorises, where libm's would be called lane by lane.
+
+    Error below 1e-7, of a result beyond ±1 that share. x = 2^e · (1 + f) with 1 + f in √½ … √2, log(1 + f) as Cephes'
+    logf.
+    """
+    e = (as_bits(x) - np.int32(0x3F3504F3)) >> np.int32(23)
+    f = as_float(np.int32(as_bits(x) - (e << np.int32(23)))) - np.float32(1.0)
+    p = np.float32(7.0376836292e-2)
+    p = p * f - np.float32(1.1514610310e-1)
+    p = p * f + np.float32(1.1676998740e-1)
+    p = p * f - np.float32(1.2420140846e-1)
+    p = p * f + np.float32(1.4249322787e-1)
+    p = p * f - np.float32(1.6668057665e-1)
+    p = p * f + np.float32(2.0000714765e-1)
+    p = p * f - np.float32(2.4999993993e-1)
+    p = p * f + np.float32(3.3333331174e-1)
+    return np.float32(e) * np.float32(0.6931471806) + (f + f * f * (p * f - np.float32(0.5)))
+
+
+@nb.njit(inline="always", **OPTIONS)
 def raise_peak(sims, first, last, peak):
     """The largest of each lane so far, and of patches first … last − 1: four of them for each time it is stored."""
     vectorised()

@@ -22,6 +22,7 @@ from harness.scoring.kernels.base import (
     Kernel,
     compiled,
     exp2_nonpositive,
+    log_positive,
     raise_peak,
     vectorised,
 )
@@ -105,14 +106,16 @@ def finish_softmax(state, patches, scores, tau):
 
 @compiled(FINISH)
 def finish_logsumexp(state, patches, scores, tau):
+    vectorised()
     for w in range(scores.shape[0]):
-        scores[w] = state[0, w] + np.float32(tau) * np.log(state[1, w])
+        scores[w] = state[0, w] + np.float32(tau) * log_positive(state[1, w])
 
 
 @compiled(FINISH)
 def finish_logmeanexp(state, patches, scores, tau):
+    vectorised()
     for w in range(scores.shape[0]):
-        scores[w] = state[0, w] + np.float32(tau) * np.log(state[1, w] / np.float32(patches))
+        scores[w] = state[0, w] + np.float32(tau) * log_positive(state[1, w] / np.float32(patches))
 
 
 @compiled(SHARE)
