@@ -64,7 +64,7 @@ def scoring(results: dict[str, Any], folder: Path) -> None:
     for work, part in table.groupby("work", sort=False):
         base = alt.Chart(part, title=str(work), width=420).encode(
             y=alt.Y("scorer:N", sort="x", title=None, axis=alt.Axis(labelLimit=260)),
-            x=alt.X("times:Q", title="time, × floor", scale=alt.Scale(type="log", domain=[0.9, 200])),
+            x=alt.X("times:Q", title="time, × floor", scale=alt.Scale(type="log", domain=[0.5, 200])),
         )
         colour = alt.condition("datum.ours", alt.value("#0b6e99"), alt.value("#b5b5b5"))
         panels.append(

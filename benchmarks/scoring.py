@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
+from unittest.mock import patch
 
 import numpy as np
 
@@ -18,12 +19,14 @@ from harness.engines.local import Local
 from harness.injection import Injection
 from harness.lengths import make_arm
 from harness.records import Candidates, MultiVectors
+from harness.scoring import tiles
 from harness.scoring.injected import attack
 from harness.scoring.sweep import sweep
 
 POOLS = ["maxsim", "topk:4", "softmax:1.0"]
 ADDED_POOLS = ["mean", "logsumexp:0.1", "logmeanexp:0.1", "softmax:0.1", "topk:2"]
 COUNTS = [0, 10, 50, 100]
+PAIRS = 3  # a round, of what is a small difference of two times
 LOOPED = 30  # queries the plain torch loop is timed on; it would take minutes for all
 
 
@@ -38,6 +41,16 @@ def cells(work: Work, pools: list[str], lengths: list[int]) -> Callable[[], obje
     documents, queries, candidates = records(work)
     made, arm = [AGGREGATORS.make(pool) for pool in pools], make_arm("truncate", lengths, None, "distractor", 0)
     return lambda: sweep(documents, queries, candidates, arm, lengths, made, Local())
+
+
+def by_sgemm(case: Callable[[], object]) -> Callable[[], object]:
+    """The same as on a processor without a unit for matrices."""
+
+    def run() -> None:
+        with patch.object(tiles, "available", lambda: False):
+            case()
+
+    return run
 
 
 def injected(work: Work, counts: list[int]) -> Callable[[], object]:
@@ -112,6 +125,8 @@ def main(work: Work, rounds: int, peers: bool) -> dict[str, dict[str, float]]:
         "harness, 4 cells": cells(work, POOLS[:1], LENGTHS),
         "harness, 1 cell": cells(work, POOLS[:1], LENGTHS[-1:]),
     }
+    if tiles.available():
+        cases |= {f"{name}, by sgemm": by_sgemm(cases[name]) for name in ("harness, 12 cells", "harness, 1 cell")}
     if peers:
         cases |= {**maxsim_cpu(work), "colbert-ai, 1 cell": colbert_ai(work), "torch loop, 12 cells": torch_loop(work)}
     seconds = timing.alternate(cases, rounds)
@@ -132,6 +147,6 @@ def growth(work: Work, rounds: int) -> dict[str, float]:
     cases |= {pool: (cells(work, POOLS, LENGTHS), cells(work, [*POOLS, pool], LENGTHS)) for pool in ADDED_POOLS}
     added = {}
     for name, (before, after) in cases.items():
-        pairs = [timing.alternate({"before": before, "after": after}, 1) for _ in range(rounds)]
-        added[name] = statistics.median(pair["after"] / pair["before"] for pair in pairs) - 1
+        taken = timing.rounds_of({"before": before, "after": after}, PAIRS * rounds)
+        added[name] = statistics.median(np.divide(taken["after"], taken["before"])) - 1
     return added

@@ -17,15 +17,20 @@ SIDE, TIMES = 2048, 4  # of the square product that measures the peak
 
 def alternate(cases: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Median seconds of each, all run once beforehand, then in turn."""
+    return {name: statistics.median(taken) for name, taken in rounds_of(cases, rounds).items()}
+
+
+def rounds_of(cases: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each in every round: forwards, then backwards, so that no case always follows the same one."""
     for case in cases.values():
         case()
     times: dict[str, list[float]] = {name: [] for name in cases}
-    for _ in range(rounds):
-        for name, case in cases.items():
+    for number in range(rounds):
+        for name, case in list(cases.items())[:: 1 if number % 2 == 0 else -1]:
             start = time.perf_counter()
             case()
             times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(taken) for name, taken in times.items()}
+    return times
 
 
 def square() -> Callable[[], None]:

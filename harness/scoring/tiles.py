@@ -21,10 +21,10 @@ import numba as nb
 import numpy as np
 from llvmlite import ir
 from numba.core import types
-from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 from harness.scoring.kernels.base import OPTIONS, lowered
+from harness.scoring.kernels.wide import target_has
 
 ROWS, DIMS, BYTES = 16, 32, 1024  # of a tile
 ARCH_PRCTL, ASK, TILES = 158, 0x1023, 18  # Linux keeps a matrix unit's registers for processes that asked
@@ -37,8 +37,7 @@ _place = _byte.as_pointer()
 @functools.cache
 def compiles() -> bool:
     """Whether numba compiles for a processor with such a unit; elsewhere the instructions below are left out."""
-    features = str(cpu_target.target_context.codegen().magic_tuple())
-    return all(f"+{one}" in features for one in ("amx-tile", "amx-bf16", "avx512f"))
+    return target_has("amx-tile", "amx-bf16", "avx512f")
 
 
 @functools.cache

@@ -26,6 +26,7 @@ from harness.scoring.kernels.base import (
     raise_peak,
     vectorised,
 )
+from harness.scoring.kernels.wide import LANES, WIDE, add_four, weigh_four
 
 LOG2_E = 1.4426950408889634
 
@@ -52,9 +53,13 @@ def _settle_peak(sims, first, last, state, inverse):
 def _weigh(sims, first, last, peaks, totals, weighted, inverse):
     """Add a run's weights to totals, and each times its similarity to weighted: rows of a state, apart."""
     vectorised()
-    whole = last - (last - first) % 4
+    whole, wide = last - (last - first) % 4, peaks.shape[0] // LANES * LANES if WIDE else 0
+    stride = sims.shape[1] * sims.itemsize
     for p in range(first, whole, 4):
-        for w in range(peaks.shape[0]):
+        for w in range(0, wide, LANES):
+            weigh_four(sims.ctypes.data + p * stride + w * 4, stride, peaks.ctypes.data + w * 4,
+                       totals.ctypes.data + w * 4, weighted.ctypes.data + w * 4, inverse)  # fmt: skip
+        for w in range(wide, peaks.shape[0]):
             peak, a, b, c, d = peaks[w], sims[p, w], sims[p + 1, w], sims[p + 2, w], sims[p + 3, w]
             to_a, to_b = exp2_nonpositive(a - peak, inverse), exp2_nonpositive(b - peak, inverse)
             to_c, to_d = exp2_nonpositive(c - peak, inverse), exp2_nonpositive(d - peak, inverse)
@@ -71,9 +76,13 @@ def _weigh(sims, first, last, peaks, totals, weighted, inverse):
 def _add(sims, first, last, peaks, totals, inverse):
     """Add a run's weights to totals: rows of a state, apart."""
     vectorised()
-    whole = last - (last - first) % 4
+    whole, wide = last - (last - first) % 4, peaks.shape[0] // LANES * LANES if WIDE else 0
+    stride = sims.shape[1] * sims.itemsize
     for p in range(first, whole, 4):
-        for w in range(peaks.shape[0]):
+        for w in range(0, wide, LANES):
+            add_four(sims.ctypes.data + p * stride + w * 4, stride, peaks.ctypes.data + w * 4,
+                     totals.ctypes.data + w * 4, 0, inverse)  # fmt: skip
+        for w in range(wide, peaks.shape[0]):
             peak, a, b, c, d = peaks[w], sims[p, w], sims[p + 1, w], sims[p + 2, w], sims[p + 3, w]
             pair = exp2_nonpositive(a - peak, inverse) + exp2_nonpositive(b - peak, inverse)
             totals[w] += pair + (exp2_nonpositive(c - peak, inverse) + exp2_nonpositive(d - peak, inverse))
