@@ -12,7 +12,7 @@ from scipy import special  # not scipy.stats, whose import takes a second
 
 RESAMPLES = 10_000
 BLOCK = 4_000_000  # query weights held at once
-FEWEST = 10  # queries that must differ for a test: with fewer, it rejects a true null in less than 4 %, down to never
+FEWEST = 12  # queries that must differ for a test: with fewer, it rejects a true null in less than 4 %, down to never
 
 
 @dataclass(frozen=True)
