@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from harness.records import Candidates, Document, MultiVectors
 
 settings.register_profile("house", deadline=None)  # compilation falls on the first example
 settings.load_profile("house")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # or what is started in the background could not be interrupted
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # read as Triton is imported: its kernels then run on the CPU

@@ -59,9 +59,9 @@ def test_p_values_reject_a_true_null_in_five_of_a_hundred_and_smaller_ones_are_n
 
 
 def test_the_simulated_test_is_the_programs():
-    differences = np.random.default_rng(0).integers(-1, 2, (40, 14)) * (np.arange(14) < np.arange(40)[:, None] % 15) / 8
+    differences = np.random.default_rng(0).integers(-1, 2, (40, 24)) * (np.arange(24) < np.arange(40)[:, None] % 25) / 8
     got = nulls.tested(differences)
-    np.testing.assert_allclose(got, [stats.paired(one, np.zeros(14)).p for one in differences], rtol=1e-12)
+    np.testing.assert_allclose(got, [stats.paired(one, np.zeros(24)).p for one in differences], rtol=1e-12)
     assert 0 < np.isnan(got).sum() < 40
 
 
