@@ -21,7 +21,7 @@ from harness.records import Candidates, Document, MultiVectors
 
 settings.register_profile("house", deadline=None)  # compilation falls on the first example
 settings.load_profile("house")
-signal.signal(signal.SIGINT, signal.default_int_handler)  # or what is started in the background could not be interrupted
+signal.signal(signal.SIGINT, signal.default_int_handler)  # children of a background job ignore it
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # read as Triton is imported: its kernels then run on the CPU
