@@ -150,6 +150,25 @@ def test_a_law_can_fail():
     assert {"split", "mask", "spec", "compiled"} <= failed
 
 
+@pytest.mark.parametrize("spec", ["softmax:0.01", "softmax:0.1", "logsumexp:0.1", "logmeanexp:1.0"])
+@settings(max_examples=40)
+@given(
+    patches=st.integers(1, 21), lanes=st.integers(1, 40), far=st.sampled_from([0.0, 2.0, 1e4]), seed=st.integers(0, 99)
+)
+def test_compiled_exponentials_at_any_width_and_however_far_below_the_peak(spec, patches, lanes, far, seed):
+    operator = AGGREGATORS.make(spec)
+    kernel, random = kernel_of(operator), np.random.default_rng(seed)
+    block = random.uniform(-1, 1, (patches, lanes)).astype(np.float32)
+    block[random.random(block.shape) < 0.3] -= np.float32(far)
+    state, scores = np.empty((kernel.rows(operator), lanes), np.float32), np.empty(lanes, np.float32)
+    kernel.start(state, operator.tau)
+    for first, last in ((0, patches // 2), (patches // 2, patches)):
+        kernel.update(block, first, last, state, operator.tau)
+    kernel.finish(state, patches, scores, operator.tau)
+    expected = [loop(spec, column) for column in block.T.astype(float).tolist()]
+    np.testing.assert_allclose(scores, expected, rtol=2e-6, atol=2e-6)
+
+
 @given(st.floats(-(2.0**100), 0, width=32), st.floats(2.0**-10, 2.0**10, width=32))
 def test_compiled_exponential(x, scale):
     got = float(exp2_nonpositive(np.float32(x), np.float32(scale)))

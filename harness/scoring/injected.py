@@ -81,7 +81,7 @@ def attack(
     tokens = np.ascontiguousarray(queries.vectors[:], np.float32)
     banks = _banks(injection, queries, tokens, corpus_norm(vectors))
     streams = np.array([injection.stream(name) for name in queries.ids], np.uint64)
-    packed = tiles.packed(queries.vectors[:], queries.offsets)
+    packed = tiles.packed(queries.vectors[:], queries.offsets) if device is None else tiles.NONE
     shared = _Attack(injection, vectors, queries, tokens, packed, banks, streams)
     chosen = ways(aggregators, _attack_compiled, _attack_torch)
     if device is not None:

@@ -57,9 +57,10 @@ def sweep(
     lengths = sorted(lengths)
     cut = streams(vectors, arm, lengths)
     tokens: Any = np.ascontiguousarray(queries.vectors[:], np.float32)
-    packed = tiles.packed(queries.vectors[:], queries.offsets)
-    chosen = ways(aggregators, functools.partial(_score_compiled, packed), _score_torch)
-    if device is not None:
+    if device is None:
+        packed = tiles.packed(queries.vectors[:], queries.offsets)
+        chosen = ways(aggregators, functools.partial(_score_compiled, packed), _score_torch)
+    else:
         tokens, chosen = torch.from_numpy(tokens).to(device), padded.ways(aggregators, device)
     values = np.full((len(aggregators), len(lengths), *candidates.rows.shape), np.nan, np.float32)
     with gemm.one_thread_each():  # a task per core, each with its own single-threaded multiplication

@@ -23,8 +23,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from harness.scoring.kernels.base import OPTIONS, lowered
-from harness.scoring.kernels.wide import target_has
+from harness.scoring.kernels.base import OPTIONS, instruct, lowered, splat, target_has
 
 ROWS, DIMS, BYTES = 16, 32, 1024  # of a tile
 ARCH_PRCTL, ASK, TILES = 158, 0x1023, 18  # Linux keeps a matrix unit's registers for processes that asked
@@ -58,12 +57,10 @@ def _instruction(name: str, *kinds: Any, numbers: int) -> Any:
 
     def emit(context, builder, signature, arguments):
         if compiles():
-            function = ir.FunctionType(ir.VoidType(), [_byte] * numbers + list(kinds))
-            call = builder.module.globals.get(name) or ir.Function(builder.module, function, name)
             tiles = [ir.Constant(_byte, one.literal_value) for one in signature.args[:numbers]]
             rest = [builder.inttoptr(one, kind) if kind is _place else one
                     for one, kind in zip(arguments[numbers:], kinds, strict=True)]  # fmt: skip
-            builder.call(call, [*tiles, *rest])
+            instruct(builder, name, ir.VoidType(), *tiles, *rest)
         return context.get_dummy_value()
 
     return emit
@@ -182,11 +179,8 @@ def _lay(_, source, place, kept):
     def lower(context, builder, signature, arguments):
         lanes = ir.VectorType(_int, ROWS)
         source, place = (builder.inttoptr(one, lanes.as_pointer()) for one in arguments[:2])
-        number = builder.trunc(arguments[2], _int)
-        splat = ir.Constant(lanes, ir.Undefined)
-        for lane in range(ROWS):
-            splat = builder.insert_element(splat, number, ir.Constant(_int, lane))
-        new = builder.icmp_signed(">=", ir.Constant(lanes, list(range(ROWS))), splat)
+        first = splat(builder, builder.trunc(arguments[2], _int), ROWS)
+        new = builder.icmp_signed(">=", ir.Constant(lanes, list(range(ROWS))), first)
         held = builder.select(new, builder.load(source, align=4), builder.load(place, align=64))
         builder.store(held, place, align=64)
         return context.get_dummy_value()

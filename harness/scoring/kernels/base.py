@@ -17,6 +17,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.errors import NumbaExperimentalFeatureWarning
+from numba.core.registry import cpu_target
 from numba.experimental.function_type import _get_jit_address
 from numba.extending import intrinsic
 
@@ -85,6 +86,26 @@ def compiled(signature: Any) -> Callable[[Callable], Callable]:
 def lowered(function: Callable) -> Callable:
     """A function that writes LLVM's instructions itself; numba gives it the context, callers do not."""
     return intrinsic(function)
+
+
+def target_has(*features: str) -> bool:
+    """Whether numba compiles for a processor with all of these features, as LLVM names them."""
+    known = str(cpu_target.target_context.codegen().magic_tuple())
+    return all(f"+{one}" in known for one in features)
+
+
+def instruct(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
+    """LLVM's instruction, or intrinsic function, of this name."""
+    kind = ir.FunctionType(result, [one.type for one in arguments])
+    return builder.call(builder.module.globals.get(name) or ir.Function(builder.module, kind, name), arguments)
+
+
+def splat(builder: Any, number: Any, lanes: int) -> Any:
+    """A vector that holds a number in every lane."""
+    filled = ir.Constant(ir.VectorType(number.type, lanes), ir.Undefined)
+    for lane in range(lanes):
+        filled = builder.insert_element(filled, number, ir.Constant(ir.IntType(32), lane))
+    return filled
 
 
 def _at(signature: Any) -> Callable:

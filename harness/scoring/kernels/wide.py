@@ -11,9 +11,8 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core.registry import cpu_target
 
-from harness.scoring.kernels.base import lowered
+from harness.scoring.kernels.base import instruct, lowered, splat, target_has
 
 LANES = 16
 FACTORS = [1.86895634e-03, 9.01488457e-03, 5.57993007e-02, 2.40165651e-01, 6.93151068e-01, 1.0]
@@ -22,28 +21,17 @@ _lanes = ir.VectorType(_float, LANES)
 FLOOR, AS_IS, ALL = ir.Constant(_int, 1), ir.Constant(_int, 4), ir.Constant(_short, -1)  # rounding; which lanes
 
 
-def target_has(*features: str) -> bool:
-    """Whether numba compiles for a processor with all of these features, as LLVM names them."""
-    known = str(cpu_target.target_context.codegen().magic_tuple())
-    return all(f"+{one}" in known for one in features)
-
-
 WIDE = target_has("avx512f", "avx512dq")
-
-
-def _call(builder: Any, name: str, *arguments: Any) -> Any:
-    kind = ir.FunctionType(_lanes, [one.type for one in arguments])
-    return builder.call(builder.module.globals.get(name) or ir.Function(builder.module, kind, name), arguments)
 
 
 def _power(builder: Any, t: Any) -> Any:
     """2^t, lane by lane."""
     any_lanes = ir.Constant(_lanes, ir.Undefined)
-    f = _call(builder, "llvm.x86.avx512.mask.reduce.ps.512", t, FLOOR, any_lanes, ALL, AS_IS)
+    f = instruct(builder, "llvm.x86.avx512.mask.reduce.ps.512", _lanes, t, FLOOR, any_lanes, ALL, AS_IS)
     first, *others = (ir.Constant(_lanes, [one] * LANES) for one in FACTORS)
     for factor in others:
-        first = _call(builder, "llvm.fma.v16f32", first, f, factor)
-    return _call(builder, "llvm.x86.avx512.mask.scalef.ps.512", first, t, any_lanes, ALL, AS_IS)
+        first = instruct(builder, "llvm.fma.v16f32", _lanes, first, f, factor)
+    return instruct(builder, "llvm.x86.avx512.mask.scalef.ps.512", _lanes, first, t, any_lanes, ALL, AS_IS)
 
 
 def _four(weighing: bool) -> Callable:
@@ -51,9 +39,7 @@ def _four(weighing: bool) -> Callable:
         def lower(context, builder, signature, arguments):
             sims, stride, peaks, totals, weighted, number = arguments
             place = _lanes.as_pointer()
-            scale = ir.Constant(_lanes, ir.Undefined)
-            for lane in range(LANES):
-                scale = builder.insert_element(scale, number, ir.Constant(_int, lane))
+            scale = splat(builder, number, LANES)
             peak = builder.load(builder.inttoptr(peaks, place), align=4)
             sums = [builder.inttoptr(one, place) for one in ((totals, weighted) if weighing else (totals,))]
             held = [builder.load(one, align=4) for one in sums]
@@ -63,7 +49,7 @@ def _four(weighing: bool) -> Callable:
                 weight = _power(builder, builder.fmul(builder.fsub(sim, peak), scale))
                 held[0] = builder.fadd(held[0], weight)
                 if weighing:
-                    held[1] = _call(builder, "llvm.fma.v16f32", weight, sim, held[1])
+                    held[1] = instruct(builder, "llvm.fma.v16f32", _lanes, weight, sim, held[1])
             for one, value in zip(sums, held, strict=True):
                 builder.store(value, one, align=4)
             return context.get_dummy_value()
