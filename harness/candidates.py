@@ -60,7 +60,7 @@ SOURCES: Registry[Callable[[Search], np.ndarray]] = Registry("candidates")
 
 
 def find(source: str, search: Search) -> Candidates:
-    """Candidates of every query of the dataset. A document with the query's own id is never a candidate."""
+    """Candidates of every query of the dataset, none of them a document that the dataset excludes for it."""
     of_text = source == "bm25"
     names = [search.dataset.fingerprint] if of_text else [search.vectors.fingerprint, search.queries.fingerprint]
     spec = index_spec(search) if source == "faiss" else ""
@@ -68,7 +68,7 @@ def find(source: str, search: Search) -> Candidates:
     path = search.root / "candidates" / f"{key}.npy"
     cached = source != "exact" and all(names)
     rows = _cached(path, source, search) if cached else SOURCES[source](search)
-    rows = _without_own(rows, search)
+    rows = _without_excluded(rows, search)
     if source != "exact":
         rows = rows[:, : search.depth]
     if not (rows >= 0).any():
@@ -105,14 +105,14 @@ def _load(path: Path, stages: Stages) -> np.ndarray | None:
     return None
 
 
-def _without_own(rows: np.ndarray, search: Search) -> np.ndarray:
-    """Empty the slot of a document that has the query's id, and move the others up."""
-    place = {query.id: at for at, query in enumerate(search.dataset.queries)}
-    own = np.full(len(place), -2)
-    for row, name in enumerate(search.vectors.ids):
-        if name in place:
-            own[place[name]] = row
-    hit = rows == own[:, None]
+def _without_excluded(rows: np.ndarray, search: Search) -> np.ndarray:
+    """Empty the slots of documents that are excluded for a query, and move the others up."""
+    excluded = search.dataset.excluded
+    named = set().union(*excluded.values())
+    place = {name: row for row, name in enumerate(search.vectors.ids) if name in named}
+    hit = np.zeros(rows.shape, bool)
+    for at, query in enumerate(search.dataset.queries):
+        hit[at] = np.isin(rows[at], [place[name] for name in excluded.get(query.id, ()) if name in place])
     if not hit.any():
         return rows
     rows = np.where(hit, -1, rows)
@@ -121,13 +121,9 @@ def _without_own(rows: np.ndarray, search: Search) -> np.ndarray:
 
 def _recall(rows: np.ndarray, dataset: Dataset, ids: Sequence[str]) -> float:
     """Mean share of a query's relevant documents among its candidates: the ceiling of any reranking."""
-    relevant: dict[str, set[str]] = {}
-    for qrel in dataset.qrels:
-        if qrel.relevance > 0:
-            relevant.setdefault(qrel.query_id, set()).add(qrel.doc_id)
     found = []
     for query, candidates in zip(dataset.queries, rows, strict=True):
-        wanted = relevant[query.id]
+        wanted = set(dataset.relevant[query.id])
         found.append(len(wanted.intersection(ids[row] for row in candidates if row >= 0)) / len(wanted))
     return float(np.mean(found))
 

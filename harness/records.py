@@ -5,8 +5,9 @@ Axes, one letter each: Q queries, C candidates, t query tokens, p patches, d dim
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,12 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text, or a page image whose text may be empty."""
+    """A text, or a page image whose text may be empty; title: the beginning of the text that is its title."""
 
     id: str
     text: str
     page: Page | None = None
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,10 @@ def content(item: Document | Query) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A judged collection: every query has at least one relevant document, every judgment names known ids."""
+    """A judged collection: every query has at least one relevant document, every judgment names known ids.
+
+    excluded: query id → documents that are never its candidates, as a query that is itself a document.
+    """
 
     name: str
     split: str
@@ -57,6 +62,16 @@ class Dataset:
     qrels: Sequence[Qrel]
     fingerprint: str
     notes: Sequence[str] = ()
+    excluded: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    @cached_property
+    def relevant(self) -> Mapping[str, Sequence[str]]:
+        """Query id → its relevant documents, in the order of the judgments; a grade above 0 is relevant."""
+        found: dict[str, list[str]] = {query.id: [] for query in self.queries}
+        for qrel in self.qrels:
+            if qrel.relevance > 0:
+                found.setdefault(qrel.query_id, []).append(qrel.doc_id)
+        return found
 
 
 @dataclass(frozen=True)

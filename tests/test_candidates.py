@@ -282,10 +282,12 @@ def test_damaged_candidates_and_indexes_are_made_again(tmp_path):
 
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("depth", [1, 4, 9])
-def test_the_document_with_the_id_of_the_query_gives_its_place_to_the_next(tmp_path, source, depth):
-    queries = dataclasses.replace(QUERIES, ids=["d4", "q1", "d0"])
+def test_a_document_that_is_excluded_gives_its_place_to_the_next(tmp_path, source, depth):
     whole = find(source, search(DOCUMENTS, QUERIES, tmp_path, 10)).rows
-    found = find(source, search(DOCUMENTS, queries, tmp_path, depth)).rows
+    question = search(DOCUMENTS, QUERIES, tmp_path, depth)
+    excluded = {"q0": frozenset(["d4"]), "q2": frozenset(["d0"])}
+    question = dataclasses.replace(question, dataset=dataclasses.replace(question.dataset, excluded=excluded))
+    found = find(source, question).rows
     size = 10 if source == "exact" else depth
     for query, own in enumerate([4, None, 0]):
         if source == "bm25":  # all documents tie
@@ -298,8 +300,9 @@ def test_the_document_with_the_id_of_the_query_gives_its_place_to_the_next(tmp_p
 
 @pytest.mark.parametrize("source", RANKED)
 def test_fewer_documents_than_the_depth_leave_the_last_slots_empty(tmp_path, source):
-    queries = dataclasses.replace(QUERIES, ids=["d4", "q1", "q2"])
-    rows = find(source, search(DOCUMENTS, queries, tmp_path, depth=30)).rows
+    question = search(DOCUMENTS, QUERIES, tmp_path, depth=30)
+    held = dataclasses.replace(question.dataset, excluded={"q0": frozenset(["d4"])})
+    rows = find(source, dataclasses.replace(question, dataset=held)).rows
     assert rows.shape[1] <= 30
     for query, own in enumerate([{4}, set(), set()]):
         count = 10 - len(own)

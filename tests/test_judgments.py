@@ -11,7 +11,7 @@ from harness.errors import DataError
 def judged(folder, lines):
     (folder / "qrels").mkdir(parents=True)
     (folder / "corpus.jsonl").write_text('{"_id": "a", "text": "one"}\n{"_id": "b", "text": "two"}\n')
-    (folder / "queries.jsonl").write_text('{"_id": "a", "text": "one?"}\n{"_id": "q", "text": "two?"}\n')
+    (folder / "queries.jsonl").write_text('{"_id": "a", "text": "one"}\n{"_id": "q", "text": "two?"}\n')
     (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n" + "\n".join(lines))
     return str(folder)
 

@@ -17,6 +17,7 @@ from harness.files import cache_folder, checksum
 from harness.progress import Stages
 from harness.records import Document, Page, content
 from tests.conftest import TINY, multivectors
+from tests.test_ids import embeddings, figures
 from tests.vision import folder_of_pages, picture
 
 
@@ -241,3 +242,15 @@ def test_encoders_and_bm25_refuse_what_they_cannot_read(folder):
     search = candidates.Search(found, multivectors([1] * 4), multivectors([1] * 4), 4, "", Stages(), folder)
     with pytest.raises(DataError, match="bm25: the pages have no text; give --candidates faiss"):
         candidates.find("bm25", search)
+
+
+def test_pages_and_queries_that_are_both_numbered_from_0_keep_all_judgments(folder, tmp_path):
+    ids = {"queries": {"query-id": [0, 1, 2, 3]}, "qrels": {"query-id": [0, 1, 2, 3], "corpus-id": [0, 1, 2, 0]}}
+    place = hub(tmp_path / "hub", folder, **ids)
+    axes = np.eye(5).tolist()
+    documents = {str(at): axes[at] for at in range(4)}
+    documents["0"], documents["3"] = [1, 0, 0, 0.5, 0], [0, 0, 0, 0.9, 0]
+    vectors = embeddings(tmp_path / "vectors", documents, {str(at): axes[at] for at in range(4)})
+    found = corpora.load(str(place))  # the last query's page is its second
+    assert not found.excluded and len(found.queries) == len(found.qrels) == 4
+    assert figures(place, vectors, "nDCG@10,R@1") == {"nDCG@10": 0.9077, "R@1": 0.75}

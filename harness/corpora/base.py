@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from harness.corpora import exclusion
 from harness.errors import DataError, OptionError, Problems, examples, first_line, unknown
 from harness.files import json_list, plain_yaml, too_long
 from harness.records import Dataset, Document, Qrel, Query, content
@@ -25,7 +26,8 @@ class Card:
     source: a registered source; splits: the judged splits, the default first; url, md5: where ``beir`` downloads it and
     the published checksum; query_length, document_length: the usual limits in patches of published ColBERT runs;
     drop_empty: leave out documents without text rather than refuse them; checkpoint: the encoder used where none is
-    asked for; world: what a ``synthetic`` world differs in from the study's.
+    asked for; world: what a ``synthetic`` world differs in from the study's; same_ids_are_same: a query's id names the
+    document that it is, which is never its candidate, though their texts may differ.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Card:
     document_length: int | None = None
     licence: str = ""
     drop_empty: bool = False
+    same_ids_are_same: bool = False
     checkpoint: str | None = None
     world: Mapping[str, Any] = field(default_factory=dict)
     folder: Path | None = None
@@ -100,6 +103,9 @@ def read_card(path: Path) -> Card:
             raise ValueError(unknown("source", str(card.source), SOURCES))
         if not isinstance(card.splits, list | tuple) or not card.splits or not all(map(_is_name, card.splits)):
             raise ValueError("splits must be a list of names, the default first, such as [test, train]")
+        for key in ("drop_empty", "same_ids_are_same"):
+            if not isinstance(getattr(card, key), bool):
+                raise ValueError(f"{key} must be true or false, not {getattr(card, key)!r}")
     except (yaml.YAMLError, TypeError, ValueError, OSError, RecursionError) as error:
         raise DataError(f"dataset card {path}: {first_line(error).replace('Card.__init__() ', '')}") from None
     return card
@@ -124,7 +130,9 @@ def check(name: str, split: str | None = None) -> Card:
     if too_long(name):
         raise OptionError(f"unknown dataset {name[:40] + '…'!r}: no name or path is that long")
     if local_source(Path(name)):
-        card = _local(Path(name).resolve())
+        folder = Path(name).resolve()
+        beside = folder.with_name(f"{folder.name}.yaml")
+        card = _local(folder, read_card(beside) if beside.is_file() else None)
     elif "/" in name or name.startswith("."):
         there = "no corpus.jsonl there; a BEIR folder has one beside queries.jsonl"
         raise OptionError(f"dataset {name!r}: {there}; a folder of pages has images/, or corpus/ with parquet files")
@@ -158,9 +166,11 @@ def checked(card: Card, split: str, raw: Collection, limit: int | None = None) -
     judged = list(dict.fromkeys(raw.qrels))
     if len(judged) < len(raw.qrels):
         notes.append(f"{len(raw.qrels) - len(judged):,} judgments given twice count once")
-    raw.qrels = [qrel for qrel in judged if qrel.query_id != qrel.doc_id]
+    pairs = exclusion.shared(raw.documents, raw.queries)
+    excluded = exclusion.excluded(pairs, card.same_ids_are_same)
+    raw.qrels = [qrel for qrel in judged if qrel.doc_id not in excluded.get(qrel.query_id, ())]
     if len(raw.qrels) < len(judged):
-        notes.append(f"{len(judged) - len(raw.qrels):,} judgments of a document for the query of the same id left out")
+        notes.append(f"{len(judged) - len(raw.qrels):,} judgments of excluded documents left out")
     relevant = {qrel.query_id for qrel in raw.qrels if qrel.relevance > 0}
     queries = [query for query in raw.queries if query.id in relevant]
     if not queries:
@@ -171,12 +181,12 @@ def checked(card: Card, split: str, raw: Collection, limit: int | None = None) -
         notes.append(f"limited to the first {limit:,} of {len(queries):,} queries")
         queries = queries[:limit]
     kept = {query.id for query in queries}
-    shared = kept.intersection(document.id for document in raw.documents)
-    if shared:
-        notes.append(f"{len(shared):,} queries share their id with a document; that document is never their candidate")
+    pairs = {name: same for name, same in pairs.items() if name in kept}
+    excluded = exclusion.excluded(pairs, card.same_ids_are_same)
+    notes += exclusion.notes(pairs, card.same_ids_are_same)
     qrels = [qrel for qrel in raw.qrels if qrel.query_id in kept]
-    fingerprint = _fingerprint(raw.version, raw.documents, queries, qrels)
-    return Dataset(card.name, split, raw.documents, queries, qrels, fingerprint, notes)
+    fingerprint = _fingerprint(raw.version, raw.documents, queries, qrels, excluded)
+    return Dataset(card.name, split, raw.documents, queries, qrels, fingerprint, notes, excluded)
 
 
 def _check(raw: Collection, empty: Sequence[str]) -> None:
@@ -217,10 +227,17 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def _fingerprint(version: str, documents: Sequence[Document], queries: Sequence[Query], qrels: Sequence[Qrel]) -> str:
+def _fingerprint(
+    version: str,
+    documents: Sequence[Document],
+    queries: Sequence[Query],
+    qrels: Sequence[Qrel],
+    excluded: Mapping[str, frozenset[str]],
+) -> str:
     made = hashlib.sha256(version.encode())
     judged = ((qrel.query_id, qrel.doc_id, qrel.relevance) for qrel in qrels)
-    for part in (map(content, documents), map(content, queries), judged):
+    never = [(name, *sorted(excluded[name])) for name in sorted(excluded)]
+    for part in (map(content, documents), map(content, queries), judged, *([never] if never else [])):
         for piece in json_list(part):
             made.update(piece)
     return made.hexdigest()[:16]

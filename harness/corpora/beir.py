@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import stat
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from harness.corpora.base import LOCAL, SOURCES, Card, Collection
+from harness.corpora.columns import is_header
 from harness.errors import DataError, Problems, examples, first_line
 from harness.files import cache_folder, checksum, lock
 from harness.records import Document, Qrel, Query
@@ -43,7 +43,7 @@ def beir(card: Card, split: str) -> Collection:
     folder = card.folder or download(card)
     problems = Problems()
     documents = [
-        Document(row["_id"], f"{row.get('title') or ''} {row['text']}".strip())
+        Document(row["_id"], f"{row.get('title') or ''} {row['text']}".strip(), title=(row.get("title") or "").strip())
         for row in rows(folder / "corpus.jsonl", problems)
     ]
     queries = [Query(row["_id"], row["text"]) for row in rows(folder / "queries.jsonl", problems)]
@@ -92,6 +92,8 @@ def judgments(path: Path, problems: Problems, layout: str = LAYOUT) -> Iterator[
     """Judgments of three tab-separated columns (query, document, grade) or TREC's four; a header is skipped."""
     for number, line in _lines(path, problems, layout):
         cells = line.split("\t") if "\t" in line else line.split()
+        if number == 1 and is_header(cells):
+            continue
         if len(cells) == 4:
             del cells[1]
         try:
@@ -100,9 +102,8 @@ def judgments(path: Path, problems: Problems, layout: str = LAYOUT) -> Iterator[
                 raise ValueError
             yield Qrel(query_id, doc_id, int(grade))
         except ValueError:
-            if number > 1 or re.fullmatch(r"[-+\d.eE]+", cells[-1].strip()):  # a header's last cell is a word
-                wanted = f"a whole-number score up to {HIGHEST}"
-                problems.add(f"{path}:{number}: needs query-id, corpus-id and {wanted}, tab-separated")
+            wanted = f"a whole-number score up to {HIGHEST}"
+            problems.add(f"{path}:{number}: {line!r} needs query-id, corpus-id and {wanted}, tab-separated")
 
 
 def download(card: Card) -> Path:

@@ -106,11 +106,8 @@ def split_gold(found: Candidates, inputs: Inputs) -> tuple[Candidates, Candidate
     The third value counts the relevant documents that were no candidates.
     """
     document_rows = {name: row for row, name in enumerate(inputs.documents.ids)}
-    relevant: dict[str, list[int]] = {name: [] for name in found.query_ids}
-    for qrel in inputs.dataset.qrels:
-        if qrel.relevance > 0:
-            relevant[qrel.query_id].append(document_rows[qrel.doc_id])
-    wanted = [relevant[name] for name in found.query_ids]
+    relevant = inputs.dataset.relevant
+    wanted = [[document_rows[document] for document in relevant[name]] for name in found.query_ids]
     rows = np.full((len(wanted), max(map(len, wanted))), -1, np.int64)
     for query, mine in enumerate(wanted):
         rows[query, : len(mine)] = mine

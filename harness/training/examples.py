@@ -31,11 +31,7 @@ class Batch:
 def relevant(dataset: Dataset) -> Relevant:
     """Rows of every query's relevant documents, in the order of the judgments."""
     rows = {document.id: row for row, document in enumerate(dataset.documents)}
-    found: dict[str, list[int]] = {query.id: [] for query in dataset.queries}
-    for qrel in dataset.qrels:
-        if qrel.relevance > 0:
-            found[qrel.query_id].append(rows[qrel.doc_id])
-    return [np.array(found[query.id]) for query in dataset.queries]
+    return [np.array([rows[document] for document in dataset.relevant[query.id]]) for query in dataset.queries]
 
 
 def hold_out(queries: int, share: float) -> tuple[np.ndarray, np.ndarray]:
