@@ -149,8 +149,9 @@ def _pairs(
         lengths = [key[2] for key in shared if (key[0], key[1], key[3]) == (measure, arm, pool)]
         spans = [[one for one in lengths if one in own.get(arm, lengths)] for own in growing]
         if min(map(len, spans)) > 1:
-            a, b = (degradation.slopes(one.xs((measure, arm, pool), level=(0, 1, 3))[queries], span)
-                    for one, span in zip(wide, spans, strict=True))  # fmt: skip
+            cells = [[(measure, arm, length, pool) for length in span] for span in spans]
+            a, b = (stats.slopes(one.loc[keys, queries].to_numpy(float), np.array(span, float))
+                    for one, keys, span in zip(wide, cells, spans, strict=True))  # fmt: skip
             yield (measure, arm, "slope", pool), a, b
 
 

@@ -86,7 +86,7 @@ def compare(
         values = {pool: one.pivot(index="length", columns="query_id", values="value").sort_index()
                   for pool, one in part.groupby("pool", sort=False)}  # fmt: skip
         base = values[pools[0]]
-        growing = (reached or {}).get(str(arm), base.index)
+        growing = list((reached or {}).get(str(arm), base.index))
         for pool in pools[1:]:
             pairs = [(str(length), values[pool].loc[length], base.loc[length]) for length in base.index]
             if len(growing) > 1:
