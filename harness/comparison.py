@@ -90,7 +90,8 @@ def _mean(name: str, seeds: list[Result]) -> Result:
     cell = [column for column in ("arm", "inject", "count", "pool", "length", "measure") if column in summary]
     spread = pd.concat([seed.summary for seed in seeds]).groupby(cell, dropna=False)["value"].std(ddof=1)
     summary = summary.merge(spread.rename("seed_sd").reset_index(), on=cell, how="left").assign(n_seeds=len(seeds))
-    return replace(first, summary=summary, per_query=table)
+    cells = [cell for seed in seeds for cell in seed.manifest.cells]
+    return replace(first, summary=summary, per_query=table, manifest=replace(first.manifest, cells=cells))
 
 
 def stack(runs: Mapping[str, Result]) -> pd.DataFrame:
@@ -100,14 +101,24 @@ def stack(runs: Mapping[str, Result]) -> pd.DataFrame:
     return table[table["arm"] != "candidates"] if "arm" in table else table[table["measure"] != "hijack_rate"]
 
 
-def compare(values: pd.DataFrame, command: str, baseline: str) -> pd.DataFrame:
+def reached(runs: Mapping[str, Result]) -> dict[str, dict[str, list[int]]]:
+    """By run and arm the lengths that its slope is over, as in its own tests."""
+    return {name: degradation.reached(run.manifest.cells) for name, run in runs.items()}
+
+
+def compare(
+    values: pd.DataFrame, command: str, baseline: str, reached: Mapping[str, Mapping[str, Sequence[int]]] | None = None
+) -> pd.DataFrame:
     """Every other run against the baseline in every cell both have, paired by query, and on the slope over length.
 
-    effect_size: Cohen's d of the paired differences, mean over standard deviation. Holm runs over the whole table.
+    A positive difference and a win are better for the run that the row names. reached: by run and arm the lengths that
+    its slope is over; all, where it is not named. effect_size: Cohen's d of the paired differences, mean over standard
+    deviation. Holm runs over the whole table.
     """
-    place, rows = PLACES[command], []
+    place, rows, growing = PLACES[command], [], reached or {}
     for run in [name for name in dict.fromkeys(values["run"]) if name != baseline]:
-        for key, a, b in _pairs(values[values["run"] == run], values[values["run"] == baseline], place):
+        mine, base = (values[values["run"] == name] for name in (run, baseline))
+        for key, a, b in _pairs(mine, base, place, growing.get(run, {}), growing.get(baseline, {})):
             difference = a - b
             spread = difference.std(ddof=1) if len(difference) > 1 else np.nan
             size = difference.mean() / spread if spread > 0 else np.nan
@@ -121,7 +132,7 @@ def compare(values: pd.DataFrame, command: str, baseline: str) -> pd.DataFrame:
 
 
 def _pairs(
-    mine: pd.DataFrame, base: pd.DataFrame, place: Sequence[str]
+    mine: pd.DataFrame, base: pd.DataFrame, place: Sequence[str], *growing: Mapping[str, Sequence[int]]
 ) -> Iterator[tuple[tuple, np.ndarray, np.ndarray]]:
     """(place, run's values, baseline's values) by query of every cell both have; then of every slope over length."""
     wide = [one.pivot(index=list(place), columns="query_id", values="value") for one in (mine, base)]
@@ -136,9 +147,11 @@ def _pairs(
     lines = dict.fromkeys((key[0], key[1], key[3]) for key in shared)
     for measure, arm, pool in lines:
         lengths = [key[2] for key in shared if (key[0], key[1], key[3]) == (measure, arm, pool)]
-        if len(lengths) > 1:
-            keys = [(measure, arm, length, pool) for length in lengths]
-            a, b = (stats.slopes(one.loc[keys, queries].to_numpy(float), np.array(lengths, float)) for one in wide)
+        spans = [[one for one in lengths if one in own.get(arm, lengths)] for own in growing]
+        if min(map(len, spans)) > 1:
+            cells = [[(measure, arm, length, pool) for length in span] for span in spans]
+            a, b = (stats.slopes(one.loc[keys, queries].to_numpy(float), np.array(span, float))
+                    for one, keys, span in zip(wide, cells, spans, strict=True))  # fmt: skip
             yield (measure, arm, "slope", pool), a, b
 
 

@@ -1,6 +1,14 @@
-"""From per-query values to the degradation table: intervals, change against the shortest length, paired tests."""
+"""From per-query values to the degradation table: intervals, change against the shortest length, paired tests.
+
+In every table of tests a positive ``mean_difference`` and a win are better for the pool that the row names: a higher
+value, a slope that falls less, a smaller loss. No measure that ir_measures provides is better when it is lower; of a
+count that is neither, such as ``NumRet``, positive means more.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,21 +58,39 @@ def summarise(per_query: pd.DataFrame, random: np.random.Generator) -> pd.DataFr
     return table[SUMMARY]
 
 
-def compare(per_query: pd.DataFrame, pools: list[str]) -> pd.DataFrame:
+def reached(cells: Iterable[Mapping[str, Any]]) -> dict[str, list[int]]:
+    """By arm the lengths that a slope is over: up to the first at which every document that is scored is whole.
+
+    cells: a manifest's, with ``arm, length, patches_max``; of seeds together, each its own. Beyond that length nothing
+    changes; filler never ends.
+    """
+    counts: dict[str, dict[int, int]] = {}
+    for cell in cells:
+        own = counts.setdefault(cell["arm"], {})
+        own[cell["length"]] = max(cell["patches_max"], own.get(cell["length"], 0))
+    most = {arm: max(patches.values()) for arm, patches in counts.items()}
+    whole = {arm: min(length for length, count in counts[arm].items() if count == most[arm]) for arm in counts}
+    return {arm: [length for length in sorted(patches) if length <= whole[arm]] for arm, patches in counts.items()}
+
+
+def compare(
+    per_query: pd.DataFrame, pools: list[str], reached: Mapping[str, Sequence[int]] | None = None
+) -> pd.DataFrame:
     """Each pool against the first: paired t-tests at every length and on the slope over log2 length.
 
-    Holm's correction runs over all tests of one measure: every arm, pool and length.
+    reached: by arm the lengths that the slope is over; all, where an arm is not named. Holm's correction runs over all
+    tests of one measure: every arm, pool and length.
     """
     rows = []
     for (measure, arm), part in per_query[per_query["pool"].isin(pools)].groupby(["measure", "arm"], sort=False):
         values = {pool: one.pivot(index="length", columns="query_id", values="value").sort_index()
                   for pool, one in part.groupby("pool", sort=False)}  # fmt: skip
         base = values[pools[0]]
-        lengths = base.index.to_numpy(int)
+        growing = list((reached or {}).get(str(arm), base.index))
         for pool in pools[1:]:
-            pairs = [(str(length), values[pool].loc[length], base.loc[length]) for length in lengths]
-            if len(lengths) > 1:
-                a, b = (stats.slopes(one.to_numpy(), lengths) for one in (values[pool], base))
+            pairs = [(str(length), values[pool].loc[length], base.loc[length]) for length in base.index]
+            if len(growing) > 1:
+                a, b = (slopes(one, growing) for one in (values[pool], base))
                 pairs.append(("slope", a, b))
             for length, a, b in pairs:
                 test = vars(stats.paired(np.asarray(a), np.asarray(b)))
@@ -74,6 +100,11 @@ def compare(per_query: pd.DataFrame, pools: list[str]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=[name for name in TESTS if name != "p_holm"])
     table["p_holm"] = table.groupby("measure")["p"].transform(lambda p: stats.holm(p.to_numpy())) if rows else None
     return table[TESTS]
+
+
+def slopes(values: pd.DataFrame, lengths: Sequence[int]) -> np.ndarray:
+    """Change of every column for each doubling of the length, over some of the lengths: (L, Q) → (Q)."""
+    return stats.slopes(values.loc[list(lengths)].to_numpy(float), np.asarray(lengths, float))
 
 
 def summarise_stress(per_query: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
@@ -99,9 +130,9 @@ def summarise_stress(per_query: pd.DataFrame, random: np.random.Generator) -> pd
 
 
 def compare_losses(per_query: pd.DataFrame, pools: list[str]) -> pd.DataFrame:
-    """Each pool's per-query loss (value without injection less value with it) against the first pool's, paired.
+    """Each pool's change by query (value with injection less value without it) against the first pool's, paired.
 
-    Holm's correction runs over all tests of one measure: every injection, count and pool.
+    Positive is a smaller loss. Holm's correction runs over all tests of one measure: every injection, count and pool.
     """
     rows = []
     measured = per_query[per_query["measure"] != HIJACK]
@@ -109,7 +140,7 @@ def compare_losses(per_query: pd.DataFrame, pools: list[str]) -> pd.DataFrame:
         wide = part.pivot(index=["pool", "count"], columns="query_id", values="value")
         counts = sorted(set(part["count"]) - {0})
         for pool, count in ((pool, count) for pool in pools[1:] for count in counts):
-            a, b = ((wide.loc[(one, 0)] - wide.loc[(one, count)]).to_numpy() for one in (pool, pools[0]))
+            a, b = ((wide.loc[(one, count)] - wide.loc[(one, 0)]).to_numpy() for one in (pool, pools[0]))
             keys = {"measure": measure, "inject": inject, "count": count, "pool": pool, "baseline": pools[0]}
             rows.append({**keys, **vars(stats.paired(a, b))})
     columns = [{"arm": "inject", "length": "count"}.get(name, name) for name in TESTS]

@@ -142,6 +142,20 @@ def test_what_may_differ_is_noted(tmp_path):
     assert done.manifest.notes == ["seed differs: 0 in c1, 5 in c2"]
 
 
+def test_the_slope_of_a_run_is_its_own_as_its_tests_have_it(tmp_path):
+    one, two = (invented(tmp_path, seed) for seed in (1, 2))
+    spans = {"a": [8, 16], "b": [8, 16, 32]}
+    values = comparison.stack({"a": one, "b": two})
+    tests = comparison.compare(values, "eval", "a", {name: {"pad": span} for name, span in spans.items()})
+    wide = values.pivot(index=["run", "measure", "pool", "length"], columns="query_id", values="value")
+    for row in tests[tests["length"] == "slope"].itertuples():
+        b, a = (np.polyfit(np.log2(spans[run]), wide.loc[run, row.measure, row.pool].loc[spans[run]], 1)[0]
+                for run in ("b", "a"))  # fmt: skip
+        assert row.mean_difference == pytest.approx((b - a).mean())
+    none = comparison.compare(values, "eval", "a", {"a": {"pad": [8]}})
+    assert "slope" not in set(none["length"])
+
+
 def test_runs_that_share_no_pool_have_nothing_to_compare(tmp_path):
     one, two = (invented(tmp_path, seed) for seed in (1, 2))
     values = comparison.stack({"a": one, "b": two})

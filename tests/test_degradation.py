@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
 from harness import stats
-from harness.degradation import compare, summarise
+from harness.degradation import compare, reached, summarise
 
 SUMMARY = "dataset,checkpoint,arm,pool,length,measure,value,ci_low,ci_high,n_queries,delta,retained"
 TESTS = "measure,arm,length,pool,baseline,n,mean_difference,ci_low,ci_high,t,p,p_holm,wins,ties,losses"
@@ -114,6 +115,40 @@ def test_the_tests_are_students_on_the_values_and_on_the_polyfit_slopes():
         assert got == pytest.approx((*expected, (a - b).mean(), interval.low, interval.high), rel=1e-9, abs=1e-12)
         if row.length != "slope":
             assert (row.wins, row.ties, row.losses) == (sum(a > b), sum(a == b), sum(a < b))
+
+
+def cells(sizes: list[int], lengths: list[int], filled: bool) -> list[dict]:
+    """Of the manifest: the most patches that a document has at each length."""
+    arm = "pad" if filled else "truncate"
+    most = [length if filled else max(min(size, length) for size in sizes) for length in lengths]
+    return [{"arm": arm, "length": length, "patches_max": count} for length, count in zip(lengths, most, strict=True)]
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.sets(st.integers(1, 50), min_size=1, max_size=6))
+def test_a_slope_is_over_the_lengths_at_which_some_document_still_changes(sizes, lengths):
+    lengths = sorted(lengths)
+    found = reached([*cells(sizes, lengths, False), *cells(sizes, lengths, True)])
+    assert found["pad"] == lengths
+    kept = found["truncate"]
+    assert kept == lengths[: len(kept)]
+    for shorter, longer in itertools.pairwise(lengths):
+        assert (longer in kept) == any(min(size, longer) > min(size, shorter) for size in sizes)
+
+
+def test_lengths_that_no_document_reaches_change_no_slope():
+    table = values()
+    longest = table[(table["length"] == 256).fillna(False)].assign(length=1024)  # the same documents, whole
+    wider = pd.concat([table, longest], ignore_index=True).astype({"length": "Int64"})
+
+    def of_slope(tests: pd.DataFrame) -> pd.DataFrame:
+        return tests[tests["length"] == "slope"].drop(columns="p_holm").reset_index(drop=True)
+
+    short, wide = (compare(one, POOLS, {"truncate": [8, 64, 256]}) for one in (table, wider))
+    arm = "arm == 'truncate'"
+    pd.testing.assert_frame_equal(of_slope(wide.query(arm)), of_slope(short.query(arm)))
+    assert not np.allclose(of_slope(compare(wider, POOLS))["mean_difference"], of_slope(short)["mean_difference"])
+    none = compare(table, POOLS, {"truncate": [8], "pad": LENGTHS})
+    assert set(none.query("length == 'slope'")["arm"]) == {"pad"}
 
 
 def holm_loop(p: list[float]) -> list[float]:

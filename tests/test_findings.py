@@ -91,7 +91,7 @@ def attacked(shares: dict[str, float], width: float = 0.05) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def losses(p: float, difference: float = 0.2) -> pd.DataFrame:
+def losses(p: float, difference: float = -0.2) -> pd.DataFrame:
     return pd.DataFrame({"pool": ["topk:4"], "count": [100], "mean_difference": [difference], "p_holm": [p]})
 
 
@@ -102,7 +102,7 @@ def test_an_attack_names_who_keeps_most_and_the_sign_of_a_loss():
         "maxsim keeps 60% (55–65%) of its value without injection, the most; topk:4 keeps 30% (25–35%), the least"
         in text
     )
-    assert "Significantly larger losses than maxsim: topk:4 (+0.2000, p = 0.001)" in text
+    assert "Significantly larger losses than maxsim: topk:4 (-0.2000, p = 0.001)" in text
     text = " ".join(findings.attack(attacked(shares), losses(0.4), list(shares)))
     assert "At K = 100 no pool differs from maxsim (Holm-corrected p ≥ 0.40)" in text and "ignificantly" not in text
 

@@ -62,8 +62,11 @@ def test_losses_are_compared_with_the_first_pool(done):
     )
     assert len(done.tests) == 2 * 2 * 3 * 3  # pools, counts, kinds, measures
     for row in done.tests[done.tests["p"] < 1].itertuples():
-        a, b = (values.loc[(row.inject, pool, 0, row.measure)] - values.loc[(row.inject, pool, row.count, row.measure)]
-                for pool in (row.pool, "maxsim"))  # fmt: skip
+        cells = [(row.inject, row.pool, row.measure), (row.inject, "maxsim", row.measure)]
+        own, base = (values.loc[(kind, pool, 0, measure)] - values.loc[(kind, pool, row.count, measure)]
+                     for kind, pool, measure in cells)  # fmt: skip
+        a, b = base, own  # the smaller loss is better
+        assert (row.wins, row.losses) == ((own < base).sum(), (own > base).sum())
         assert row.p == pytest.approx(stats.ttest_rel(a, b).pvalue, rel=1e-6)
         assert row.mean_difference == pytest.approx((a - b).mean())
 

@@ -267,6 +267,18 @@ def test_one_seed_has_no_interval_and_no_test(tmp_path):
     assert run.summary["ci_low"].isna().any() and run.tests["p_holm"].isna().any()
 
 
+def test_a_lower_hijack_rate_is_a_win():
+    rows = [{"pool": pool, "seed": seed, "value": value, "measure": measure, "split": "heldout", "epoch": "",
+             "length": "", "inject": "hard", "count": "3", "train_length": 8, "support": 4}
+            for measure in ("retained", "hijack_rate")
+            for pool, values in (("maxsim", [0.5, 0.4, 0.3]), ("mean", [0.1, 0.3, 0.1]))
+            for seed, value in enumerate(values)]  # fmt: skip
+    rows.append({**rows[0], "measure": "gini", "epoch": "5", "inject": "", "count": ""})
+    found = analysis.compare(pd.DataFrame(rows), ["maxsim", "mean"]).set_index("measure")
+    assert found.loc["hijack_rate", ["wins", "losses"]].tolist() == [3, 0] and found.loc["retained", "losses"] == 3
+    assert found.loc["hijack_rate", "mean_difference"] == -found.loc["retained", "mean_difference"] > 0
+
+
 def test_measured_lists_every_value_once():
     lengths = pd.DataFrame({"pool": "maxsim", "seed": [0, 0], "split": "train", "length": [8, 16],
                             "recall": [0.5, 0.25], "train_length": 8, "support": 4})  # fmt: skip

@@ -151,7 +151,7 @@ def write(
     run = RunDirectory(output / f"compare-{slug(base.config['dataset'])}-{slug(baseline)}-{key[:8]}")
     run.start("compare", config, digest(versions(), git_revision()))
     values = comparison.stack(runs)
-    tests = comparison.compare(values, base.command, baseline)
+    tests = comparison.compare(values, base.command, baseline, comparison.reached(runs))
     queries = comparison.by_query(values, base.command, baseline)
     summary = pd.concat([one.summary.assign(run=name) for name, one in runs.items()], ignore_index=True)
     for name, table in (("summary.csv", summary), ("tests.csv", tests), ("queries.parquet", queries)):

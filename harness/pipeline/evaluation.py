@@ -54,12 +54,12 @@ def answer(
     """Score, measure and write the run."""
     start(run, config)
     tables = [measure(config, inputs, *cell) for cell in cells(config, inputs, found, run, work, stages)]
+    counts = list(patch_counts(config, inputs, found))
     with stages("compare"):
         per_query = pd.concat(tables, ignore_index=True)
         summary = degradation.summarise(per_query, np.random.default_rng(config.seed))
-        tests = degradation.compare(per_query, list(config.pool))
+        tests = degradation.compare(per_query, list(config.pool), degradation.reached(counts))
     run.write_table("texts.parquet", texts(inputs.dataset))
-    counts = list(patch_counts(config, inputs, found))
     notes = padded.notes(inputs.accelerator)
     done = manifest(config, inputs, stages, engine, notes, candidates=about(config, inputs, found), cells=counts)
     return run.finish(summary, per_query, tests, done)

@@ -108,7 +108,10 @@ def summarise(per_query: pd.DataFrame, config: GradientsConfig) -> pd.DataFrame:
 
 
 def compare(per_query: pd.DataFrame, pools: list[str]) -> pd.DataFrame:
-    """Paired t-tests of the Gini between every two pools at every length, Holm-corrected over all of them."""
+    """Paired t-tests of the Gini between every two pools at every length, Holm-corrected over all of them.
+
+    A positive difference is a larger Gini for the pool than for its baseline, which is neither better nor worse.
+    """
     rows = []
     for length, part in per_query.groupby("length", sort=False):
         gini = {pool: one["gini"].to_numpy() for pool, one in part.groupby("pool", sort=False)}

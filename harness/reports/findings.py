@@ -55,7 +55,8 @@ def degradation(rows: pd.DataFrame, tests: pd.DataFrame, slopes: dict[str, float
     if longest == shortest:
         return [f"{said}."]
     kept = last["retained"].dropna()
-    sentences = [f"{said}{'; ' + retained(kept, shortest) if len(kept) else ''}.", steepest(slopes)]
+    sentences = [f"{said}{'; ' + retained(kept, shortest) if len(kept) else ''}."]
+    sentences += [steepest(slopes)] if slopes else []
     return [*sentences, *verdicts(tests, pools[0], str(longest))] if len(pools) > 1 else sentences
 
 
@@ -154,7 +155,7 @@ def attack(rows: pd.DataFrame, tests: pd.DataFrame, pools: Sequence[str]) -> lis
         sentences.append(f"{listed(gain.index)} {verb}: only documents that are not relevant are injected into.")
     tested = tests[(tests["count"].astype(str) == str(count)) & tests["p_holm"].notna()]
     if len(pools) > 1 and len(tested):
-        sentences.append(differing(tested, pools[0], f"at K = {count}", "larger losses", "smaller losses"))
+        sentences.append(differing(tested, pools[0], f"at K = {count}", "smaller losses", "larger losses"))
     return sentences
 
 

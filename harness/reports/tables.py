@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from harness import degradation as statistics
 from harness.lengths import ARMS
 from harness.records import Manifest
 
@@ -20,7 +21,7 @@ def show(summary: pd.DataFrame, tests: pd.DataFrame, manifest: Manifest, path: s
     for line in [*opening(summary, manifest), *reading(manifest)]:
         console.print(line, highlight=False)
     for arm in manifest.config["arms"]:
-        console.print(f"\n[bold]Arm {arm}[/]: {ARMS[arm]}{about_fill(arm, manifest)}.", highlight=False)
+        console.print(f"\n[bold]Arm {arm}[/]: {about_arm(arm, manifest)}", highlight=False)
         for measure in manifest.config["measures"]:
             console.print(degradation(summary, tests, arm, measure, manifest))
     console.print(f"\nFiles: {escape(path)}", soft_wrap=True, highlight=False)
@@ -58,19 +59,20 @@ def degradation(summary: pd.DataFrame, tests: pd.DataFrame, arm: str, measure: s
     rows = of_measure[of_measure["arm"] == arm].set_index(["pool", "length"])
     marked = significant(tests, arm, measure)
     lengths, pools = manifest.config["lengths"], manifest.config["pool"]
+    growing = sloped(arm, manifest)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
     table.add_column(measure, no_wrap=True)
     for length in lengths:
         table.add_column(f"L = {length}", justify="right", no_wrap=True)
-    if len(lengths) > 1:
+    if len(growing) > 1:
         table.add_column("slope", justify="right", no_wrap=True)
     for pool in pools:
         cells = [cell(rows.loc[(pool, length)], (pool, str(length)) in marked, length > lengths[0])
                  for length in lengths]  # fmt: skip
-        values = [rows.loc[(pool, length)]["value"] for length in lengths]
-        change = (
-            [f"{per_doubling(values, lengths):+.4f}{dagger((pool, 'slope') in marked)}"] if len(lengths) > 1 else []
-        )
+        change = []
+        if len(growing) > 1:
+            slope = per_doubling([rows.loc[(pool, length)]["value"] for length in growing], growing)
+            change = [f"{slope:+.4f}{dagger((pool, 'slope') in marked)}"]
         table.add_row(escape(pool), *cells, *change)
     for _, row in of_measure[of_measure["arm"] == "candidates"].iterrows():
         table.add_row(f"{escape(row['pool'])}\nfirst stage", cell(row, False, False), style="dim")
@@ -80,6 +82,23 @@ def degradation(summary: pd.DataFrame, tests: pd.DataFrame, arm: str, measure: s
 def per_doubling(values: list[float], lengths: list[int]) -> float:
     """Least-squares change of the mean for each doubling of the length."""
     return round(float(np.polyfit(np.log2(lengths), values, 1)[0]), 4) + 0.0  # + 0.0: no minus before a zero
+
+
+def sloped(arm: str, manifest: Manifest) -> list[int]:
+    """The lengths that the slope of an arm is over."""
+    return statistics.reached(manifest.cells).get(arm, list(manifest.config["lengths"]))
+
+
+def about_arm(arm: str, manifest: Manifest) -> str:
+    """What an arm does, with what, and from which length on nothing changes."""
+    about = f"{ARMS[arm]}{about_fill(arm, manifest)}."
+    growing, lengths = sloped(arm, manifest), manifest.config["lengths"]
+    if len(growing) == len(lengths):
+        return about
+    most = max(cell["patches_max"] for cell in manifest.cells if cell["arm"] == arm)
+    over = f"the slope is over L = {growing[0]} to {growing[-1]}" if len(growing) > 1 else "there is no slope"
+    last = f"From L = {growing[-1]} on nothing changes, for no document scored has more than {most:,} patches"
+    return f"{about} {last}: {over}."
 
 
 def about_fill(arm: str, manifest: Manifest) -> str:

@@ -52,6 +52,8 @@ def compare(values: pd.DataFrame, pools: list[str]) -> pd.DataFrame:
     """Each pool against the first, paired by seed: the Gini after training, Recall@1 at every length and its slope,
     the share retained and the hijack rate at every injected count.
 
+    A positive difference is better for the pool: its hijack rate is lower. Of the Gini, which is neither, it is
+    larger.
     Holm's correction runs over all tests of one measure and split.
     """
     last = str(values.loc[values["epoch"] != "", "epoch"].astype(int).max())
@@ -68,8 +70,8 @@ def compare(values: pd.DataFrame, pools: list[str]) -> pd.DataFrame:
                 both = wide.loc[[pool, pools[0]]].dropna(axis=1).to_numpy()  # nothing is retained of nothing
                 if not both.shape[1]:
                     continue
-                test = vars(stats.paired(*both))
                 named = dict(zip([*PLACE, *UNIT], key, strict=True))
+                test = vars(stats.paired(*(both[::-1] if named["measure"] == "hijack_rate" else both)))
                 rows.append({**named, "pool": pool, "baseline": pools[0], **test})
     table = pd.DataFrame(rows, columns=[name for name in TESTS if name != "p_holm"])
     table["p_holm"] = (

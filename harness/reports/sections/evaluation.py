@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
-from harness.lengths import ARMS
 from harness.reports import findings
 from harness.reports.content import Axes, Cell, Choice, Column, Figure, Row, Section, Table, decimals, interval, share
 from harness.reports.reading import FinishedRun
 from harness.reports.sections.base import SECTIONS, missing, opening, significant
-from harness.reports.tables import about_fill, per_doubling
+from harness.reports.tables import about_arm, per_doubling, sloped
 
 READING = (
     "A row is a pool, a column a document length L in patches. A cell is the mean over queries, what is left of the"
@@ -22,7 +21,7 @@ READING = (
 @SECTIONS.register("eval")
 def evaluation(run: FinishedRun, name: str) -> Section:
     config, summary = run.manifest.config, run.summary
-    arms = {arm: f"Arm {arm}: {ARMS[arm]}{about_fill(arm, run.manifest)}." for arm in config["arms"]}
+    arms = {arm: f"Arm {arm}: {about_arm(arm, run.manifest)}" for arm in config["arms"]}
     tables = tuple(table(run, arm, measure, about) for measure in config["measures"] for arm, about in arms.items())
     of_first = [one for one in tables if one.where["measure"] == config["measures"][0]]
     said = [" ".join(one.says) for one in of_first] + findings.ceiling(run.manifest.candidates)
@@ -49,15 +48,16 @@ def table(run: FinishedRun, arm: str, measure: str, about: str) -> Table:
     tests = run.tests[(run.tests["arm"] == arm) & (run.tests["measure"] == measure)]
     marked = significant(tests, "pool", "length")
     by_place = rows.set_index(["pool", "length"])
+    growing = sloped(arm, run.manifest)
     made, slopes = [], {}
     for pool in pools:
         cells = [cell(by_place.loc[(pool, length)], (pool, str(length)) in marked, length > lengths[0])
                  for length in lengths]  # fmt: skip
-        if len(lengths) > 1:
-            slopes[pool] = per_doubling([one.value for one in cells], lengths)
+        if len(growing) > 1:
+            slopes[pool] = per_doubling([by_place.loc[(pool, length), "value"] for length in growing], growing)
             cells.append(Cell(slopes[pool], decimals(slopes[pool], "+"), mark=(pool, "slope") in marked))
         made.append(Row(pool, tuple(cells)))
-    columns = [Column(f"L = {length}", length) for length in lengths] + [Column("slope")] * (len(lengths) > 1)
+    columns = [Column(f"L = {length}", length) for length in lengths] + [Column("slope")] * (len(growing) > 1)
     for _, first in of_measure[of_measure["arm"] == "candidates"].iterrows():
         blank = tuple(Cell(float("nan"), "") for _ in columns[1:])
         made.append(Row(f"{first['pool']} (first stage)", (cell(first, False, False), *blank), quiet=True))
