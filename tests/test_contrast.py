@@ -63,11 +63,11 @@ def agrees(agg, arguments, slopes):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def blend():
+def half():
     """An operator from outside, without a kernel."""
 
-    @aggregator("blend")
-    class Blend(Aggregator):
+    @aggregator("test-half")
+    class Half(Aggregator):
         """Half the largest similarity, half the mean."""
 
         def reduce(self, sims):
@@ -77,12 +77,12 @@ def blend():
         def finish(self, state):
             return (state[0] + state[1] / state[2]) / 2
 
-    assert kernel_of(Blend()) is None
-    yield Blend()
-    AGGREGATORS.forget("blend")
+    assert kernel_of(Half()) is None
+    yield Half()
+    AGGREGATORS.forget("test-half")
 
 
-@pytest.mark.parametrize("spec", [*SPECS, "blend"])
+@pytest.mark.parametrize("spec", [*SPECS, "test-half"])
 @settings(max_examples=8)
 @given(token_counts=COUNTS, patch_counts=COUNTS, seed=st.integers(0, 10**6), dim=st.integers(1, 20))
 def test_scores_and_gradients_are_those_of_a_loop_for_any_ragged_batch(spec, token_counts, patch_counts, seed, dim):
@@ -118,7 +118,7 @@ def test_top_k_of_no_more_than_k_patches_is_their_mean(k):
         close(got, expected, 1e-6)
 
 
-@pytest.mark.parametrize("spec", [*SPECS, *SHARP, "blend"])
+@pytest.mark.parametrize("spec", [*SPECS, *SHARP, "test-half"])
 def test_a_document_of_one_patch_scores_its_similarity(spec):
     (tokens, counts, patches, _), slopes = problem([4, 1, 2], [1, 1, 1])
     got = derive(contrast, AGGREGATORS.make(spec), (tokens, counts, patches, [1] * 3), slopes)
@@ -129,20 +129,20 @@ def test_a_document_of_one_patch_scores_its_similarity(spec):
 
 
 @pytest.mark.parametrize("held", [1, 150, 300])
-def test_an_operator_without_a_kernel_holds_few_similarities_at_once(monkeypatch, blend, held):
+def test_an_operator_without_a_kernel_holds_few_similarities_at_once(monkeypatch, half, held):
     """Ten tokens and at most nine patches: one to three documents a block, each block made again for the gradient."""
-    sizes, reduce = [], type(blend).reduce
+    sizes, reduce = [], type(half).reduce
     arguments, slopes = problem([3, 7], [9, 1, 4, 9, 2, 6, 5])
-    whole = derive(contrast, blend, arguments, slopes)
+    whole = derive(contrast, half, arguments, slopes)
     monkeypatch.setattr(room, "HELD", held)
-    monkeypatch.setattr(type(blend), "reduce", lambda self, sims: sizes.append(sims.numel()) or reduce(self, sims))
-    for got, expected in zip(derive(contrast, blend, arguments, slopes), whole, strict=True):
+    monkeypatch.setattr(type(half), "reduce", lambda self, sims: sizes.append(sims.numel()) or reduce(self, sims))
+    for got, expected in zip(derive(contrast, half, arguments, slopes), whole, strict=True):
         close(got, expected, 1e-6)
     assert max(sizes) <= max(held, 10 * 9)
     assert len(sizes) >= 4 and sorted(sizes[: len(sizes) // 2]) == sorted(sizes[len(sizes) // 2 :])
 
 
-@pytest.mark.parametrize("spec", [*FEW, "blend"])
+@pytest.mark.parametrize("spec", [*FEW, "test-half"])
 def test_the_layout_of_vectors_and_slopes_in_memory_changes_nothing(spec):
     (tokens, token_counts, patches, patch_counts), slopes = problem([3, 1, 5], [4, 1, 7])
     agg = AGGREGATORS.make(spec)
@@ -170,7 +170,7 @@ def test_extreme_temperatures_give_finite_scores_and_gradients(spec, scale):
     assert all(one.isfinite().all() for one in derive(contrast, AGGREGATORS.make(spec), arguments, slopes))
 
 
-@pytest.mark.parametrize("spec", [*FEW, "blend"])
+@pytest.mark.parametrize("spec", [*FEW, "test-half"])
 @pytest.mark.parametrize("frozen", [False, True])
 def test_gradients_reach_the_parameters_of_an_encoder_of_queries_and_of_documents(spec, frozen):
     (tokens, token_counts, patches, patch_counts), slopes = problem([3, 1, 5], [4, 1, 7])

@@ -1,8 +1,14 @@
-"""Every registered operator obeys the laws, and each equals a loop in float64."""
+"""Every registered aggregator obeys the laws, each built-in one equals a loop in float64, and every law can fail."""
 
 from __future__ import annotations
 
 import math
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import indent
 
 import numba as nb
 import numpy as np
@@ -11,15 +17,21 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from harness.aggregators import AGGREGATORS, Aggregator, aggregator
+from harness.aggregators import AGGREGATORS, Aggregator, aggregator, real
+from harness.aggregators.laws import generic, streamed
+from harness.concentration import CLOSED
 from harness.config import EvalConfig, resolve
 from harness.scoring.kernels import kernel_of
 from harness.scoring.kernels.base import exp2_nonpositive, log_positive, widen
-from tests.laws import LAWS, close, sims, streamed
+from tests.laws import LAWS
+
+ROOT = Path(__file__).parents[1]
 
 EXTRA = ["topk:1", "topk:7", "topk:100", "softmax:0.01", "softmax:1.0", "softmax:1000.0", "logsumexp:0.01"]
 EXTRA += ["logmeanexp:1.0", "logmeanexp:1000.0"]
-SPECS = sorted({str(AGGREGATORS.make(name)) for name in AGGREGATORS} | set(EXTRA))
+SHIPPED = [name for name in AGGREGATORS if AGGREGATORS[name].__module__.startswith("harness.")]
+BUILT_IN = sorted({str(AGGREGATORS.make(name)) for name in SHIPPED} | set(EXTRA))
+SPECS = sorted({str(AGGREGATORS.make(name)) for name in AGGREGATORS} | set(EXTRA))  # and those of packages installed
 
 
 @pytest.mark.parametrize("spec", SPECS)
@@ -46,7 +58,7 @@ def loop(spec: str, x: list[float]) -> float:
     return peak + value * math.log(sum(weights) / (len(x) if name == "logmeanexp" else 1))
 
 
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("spec", BUILT_IN)
 @settings(max_examples=40)
 @given(x=st.lists(st.floats(-2, 2, width=32), min_size=1, max_size=40), cuts=st.lists(st.integers(1, 39), max_size=4))
 def test_operator_is_its_formula_on_any_stream(spec, x, cuts):
@@ -78,42 +90,43 @@ def test_the_share_of_a_selection_that_others_hold(spec, own, other, expected):
     assert agg.share(*states).item() == pytest.approx(expected)
 
 
-def test_every_built_in_operator_has_a_compiled_reduce():
-    assert all(kernel_of(AGGREGATORS.make(name)) for name in AGGREGATORS)
+def test_every_built_in_aggregator_has_a_kernel_and_a_closed_gradient():
+    assert len(SHIPPED) >= 6
+    for name in SHIPPED:
+        assert kernel_of(AGGREGATORS.make(name)) and AGGREGATORS[name] in CLOSED
 
 
 def test_top_1_is_maxsim():
-    x = sims(6, 50)
+    x = generic(6, 50)
     assert torch.equal(AGGREGATORS.make("topk:1")(x), AGGREGATORS.make("maxsim")(x))
 
 
 @pytest.mark.parametrize("name", ["softmax", "logsumexp", "logmeanexp"])
 def test_a_vanishing_temperature_is_maxsim(name):
-    x = sims(6, 50)
-    close(AGGREGATORS.make(f"{name}:1e-06")(x), x.amax(-1), 1e-4)
+    x = generic(6, 50)
+    torch.testing.assert_close(AGGREGATORS.make(f"{name}:1e-06")(x), x.amax(-1), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["softmax", "logmeanexp"])
 def test_an_endless_temperature_is_the_mean(name):
-    x = sims(6, 50)
-    close(AGGREGATORS.make(f"{name}:1e6")(x), x.mean(-1), 1e-4)
+    x = generic(6, 50)
+    torch.testing.assert_close(AGGREGATORS.make(f"{name}:1e6")(x), x.mean(-1), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("seen", [1, 3, 4, 40])
 def test_top_k_of_fewer_patches_is_their_mean(seen):
-    x = sims(2, seen)
+    x = generic(2, seen)
     k = 4
-    close(AGGREGATORS.make(f"topk:{k}")(x), x.topk(min(k, seen)).values.mean(-1))
+    torch.testing.assert_close(AGGREGATORS.make(f"topk:{k}")(x), x.topk(min(k, seen)).values.mean(-1))
 
 
-def test_an_operator_from_outside_obeys_the_laws_and_is_reachable():
-    @aggregator("midrange")
+def test_an_aggregator_from_outside_obeys_the_laws_and_is_reachable():
+    @aggregator("test-midrange")
     class Midrange(Aggregator):
         """Mean of the largest and the smallest similarity."""
 
         def reduce(self, sims):
-            real = sims > -1e29
-            return sims.max(-1).values, sims.where(real, 1e30).min(-1).values
+            return sims.max(-1).values, sims.where(real(sims), 1e30).min(-1).values
 
         def merge(self, own, other):
             return torch.where(other[0] > own[0], other[0], own[0]), torch.where(other[1] < own[1], other[1], own[1])
@@ -125,29 +138,29 @@ def test_an_operator_from_outside_obeys_the_laws_and_is_reachable():
         assert kernel_of(Midrange()) is None
         for law in LAWS:
             law(Midrange())
-        assert resolve(EvalConfig, pool="maxsim,midrange").pool == ("maxsim", "midrange")
+        assert resolve(EvalConfig, pool="maxsim,test-midrange").pool == ("maxsim", "test-midrange")
     finally:
-        AGGREGATORS.forget("midrange")
+        AGGREGATORS.forget("test-midrange")
 
 
-def test_a_law_can_fail():
-    class Sum(Aggregator):
-        def reduce(self, sims):
-            return sims.sum(-1)
-
-        def merge(self, own, other):
-            return own
-
-        def finish(self, state):
-            return state
-
-    failed = set()
-    for law in LAWS:
-        try:
-            law(Sum())
-        except Exception:
-            failed.add(law.__name__)
-    assert {"split", "mask", "spec", "compiled"} <= failed
+def test_the_readmes_aggregator_in_a_package_of_its_own_passes_every_test_of_an_aggregator(tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    [example] = [block for block in blocks if "class Blend" in block]
+    [loop] = [block for block in blocks if "in LAWS:" in block]
+    package = tmp_path / "test_blend_package.py"
+    package.write_text(f"{example}\n\ndef test_blend_as_the_readme_says():\n{indent(loop, '    ')}")
+    about = tmp_path / "test_blend_package-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: test-blend-package\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[harness.aggregators]\nblend = test_blend_package\n")
+    files = [str(package), *(f"tests/test_{name}.py" for name in ("laws", "concentration", "contrast"))]
+    command = [sys.executable, "-m", "pytest", "-vv", "-p", "no:xdist", "-k", "blend", *files]
+    found = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    done = subprocess.run(command, cwd=ROOT, env=found, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert {law.__name__ for law in LAWS} <= set(re.findall(r"test_law\[(\w+)-blend:0.5\] PASSED", done.stdout))
+    for name in ("test_blend_as_the_readme_says", "loop_for_any_ragged_batch[blend:0.5]"):
+        assert f"{name} PASSED" in done.stdout
 
 
 @pytest.mark.parametrize("spec", ["softmax:0.01", "softmax:0.1", "logsumexp:0.1", "logmeanexp:1.0"])

@@ -1,78 +1,118 @@
-"""Imports point only upward in the list of rooms, and the house keeps its manners."""
+"""Imports point only upward in the list of rooms and in no circle between files, and files and functions stay short."""
 
 from __future__ import annotations
 
 import ast
+import graphlib
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+HOUSE = ROOT / "harness"
 ROOMS = [
-    *(
-        "errors",
-        "records",
-        "registry",
-        "progress",
-        "files",
-        "work",
-        "randomness",
-        "corpora",
-        "encoders",
-        "shards",
-        "store",
-        "lengths",
-        "injection",
-        "indexes",
-        "candidates",
-    ),
-    *("aggregators", "scoring", "concentration", "metrics", "stats", "degradation", "worlds", "training", "engines"),
-    "audit",
-    "planning",
-    *("runs", "comparison", "reports", "config", "pipeline", "cli"),
+    *("errors", "records", "registry", "progress", "files", "work", "randomness", "corpora", "encoders", "shards"),
+    *("store", "lengths", "injection", "indexes", "candidates", "aggregators", "scoring", "concentration", "metrics"),
+    *("stats", "degradation", "worlds", "training", "engines", "audit", "planning", "runs", "comparison", "reports"),
+    *("config", "pipeline", "cli"),
 ]
-FILES = sorted((ROOT / "harness").rglob("*.py"))
+FILES = sorted(HOUSE.rglob("*.py"))
+CIRCLES = {  # imports that close a circle, and why they still do; a new one is a mistake
+    ("scoring/padded.py", "scoring/fused.py"): "chooses the pass, which should be chosen above both",
+    ("scoring/padded.py", "scoring/sweep.py"): "takes a Run, which should have a file above both",
+}
+
+
+def name(path: Path) -> str:
+    return path.relative_to(HOUSE).as_posix()
 
 
 def room(path: Path) -> str:
-    return path.relative_to(ROOT / "harness").parts[0].removesuffix(".py")
+    return path.relative_to(HOUSE).parts[0].removesuffix(".py")
 
 
-def imported(path: Path) -> set[str]:
-    """Rooms a file imports, wherever in the file the import stands."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "harness":
-            parts = node.module.split(".")[1:]
-            found |= {parts[0]} if parts else {alias.name for alias in node.names}
-        elif isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("harness.")}
-    return found
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Every module or member of one that is imported, wherever the import stands, as a dotted name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module and not node.level, "imports name the whole path"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def files(folder: Path) -> dict[str, set[str]]:
+    """The files of a package by the files they import, as paths in it. A package that walks through its folder imports
+    all files of it."""
+    paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.py"))}
+    graph = {}
+    for here, path in paths.items():
+        text, graph[here] = path.read_text(), set()
+        for dotted in imported(ast.parse(text)):
+            package, *parts = dotted.split(".")
+            if package != folder.name:
+                continue
+            places = ["/".join(parts[:size]) for size in (len(parts), len(parts) - 1)]  # a module, or a member of one
+            candidates = [there for place in places for there in (f"{place}.py", f"{place}/__init__.py".lstrip("/"))]
+            graph[here] |= {next((there for there in candidates if there in paths), "__init__.py")}
+        if path.name == "__init__.py" and "iter_modules" in text:
+            inside = {one.relative_to(folder).as_posix() for one in path.parent.glob("*.py")}
+            graph[here] |= inside - {here}
+    return graph
+
+
+def circle(graph: Mapping[str, set[str]], without: Set[tuple[str, str]] = frozenset()) -> list[str]:
+    """Files that import each other in a circle, if any, when some imports are left out."""
+    kept = {here: {there for there in others if (here, there) not in without} for here, others in graph.items()}
+    try:
+        graphlib.TopologicalSorter(kept).prepare()
+    except graphlib.CycleError as error:
+        return error.args[1]
+    return []
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
 def test_imports_point_upward(path):
     here = room(path)
     if here == "__init__":
         return
     assert here in ROOMS, f"{here} has no place in the list of rooms"
-    below = {other for other in imported(path) - {here} if ROOMS.index(other) > ROOMS.index(here)}
+    dotted = [one.split(".") for one in imported(ast.parse(path.read_text()))]
+    others = {parts[1] for parts in dotted if parts[0] == "harness" and len(parts) > 1} - {here}
+    below = {other for other in others if ROOMS.index(other) > ROOMS.index(here)}
     assert not below, f"{here} imports {below}, which lie below it"
 
 
-@pytest.mark.parametrize("package, user", [("faiss", "indexes.py"), ("triton", "fused.py"), ("ray", "ray.py")])
+def test_no_file_imports_itself_through_others():
+    graph = files(HOUSE)
+    assert circle(graph, set(CIRCLES)) == []
+    for edge in CIRCLES:
+        assert circle(graph, CIRCLES.keys() - {edge}), f"{' → '.join(edge)} closes no circle: delete it here"
+
+
+def test_a_circle_inside_a_package_is_seen(tmp_path):
+    folder = tmp_path / "house"
+    (folder / "room").mkdir(parents=True)
+    texts = {"__init__": "", "a": "import house.b", "b": "from house.room.c import d", "room/c": "d = 1"}
+
+    def found(**changes: str) -> list[str]:
+        for file, text in (texts | {"room/" + file: text for file, text in changes.items()}).items():
+            (folder / f"{file}.py").write_text(text)
+        return circle(files(folder))
+
+    assert found() == []
+    assert set(found(c="def f():\n    from house import a")) == {"a.py", "b.py", "room/c.py"}
+    walks = "import pkgutil\nfor one in pkgutil.iter_modules(__path__): print(one)"
+    assert set(found(__init__=walks, c="from house.room import e")) == {"room/__init__.py", "room/c.py"}
+
+
+@pytest.mark.parametrize(
+    ("package", "user"), [("faiss", "indexes.py"), ("triton", "scoring/fused.py"), ("ray", "engines/ray.py")]
+)
 def test_only_one_file_imports(package, user):
-    assert [path.name for path in FILES if package in {name.split(".")[0] for name in modules(path)}] == [user]
-
-
-def modules(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-    return found
+    users = [path for path in FILES if package in {one.split(".")[0] for one in imported(ast.parse(path.read_text()))}]
+    assert [name(path) for path in users] == [user]
 
 
 def test_folders_of_files_are_no_packages():
@@ -80,16 +120,12 @@ def test_folders_of_files_are_no_packages():
         assert not (ROOT / folder / "__init__.py").exists(), f"{folder}/__init__.py would shadow a package"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", FILES, ids=name)
 def test_files_and_functions_stay_short(path):
+    """A command's signature is its list of options: of ``cli`` the bodies are counted."""
     text = path.read_text()
     assert len(text.splitlines()) <= 300
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef) and node.name not in {
-            "eval_",
-            "synth",
-            "evaluate",
-            "score_run",
-            "resolve",
-        }:
-            assert node.end_lineno - node.lineno < 40, f"{node.name} is too long"
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            start = node.body[0].lineno if room(path) == "cli" else node.lineno
+            assert node.end_lineno - start < 40, f"{node.name} is too long"
