@@ -17,14 +17,19 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+import numba as nb
+import numpy as np
 import pytest
+from numba.core.datamodel import default_manager
 from numba.core.dispatcher import Dispatcher
+from numba.core.errors import LoweringError
 from numba.extending import _Intrinsic
 
 import harness
 import harness.scoring
 from harness.pipeline.inputs import versions
 from harness.scoring import PACKAGE, caching, compiled_digest, compiled_sources
+from harness.scoring.kernels.base import ANY_ORDER, OPTIONS, exp2_nonpositive, vectorised
 
 SMALL = """
 from harness.scoring.kernels.base import UPDATE, compiled, raise_peak
@@ -181,3 +186,42 @@ def test_where_the_cache_cannot_be_written_code_is_kept_for_this_process_only(tm
     assert place.is_dir() and PACKAGE not in place.parents
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     assert caching.folder.__wrapped__() == tmp_path / "cache" / "compiled" / compiled_digest()
+
+
+def test_only_numbers_are_promised_to_share_no_memory():
+    """Two rows of one array have the same owner: equal pointers, of which no such promise may be made."""
+
+    @nb.njit(**OPTIONS)
+    def add(first, second):
+        vectorised()
+        for at in range(len(first)):
+            second[at] += first[at]
+
+    rows = np.ones((2, 5), np.float32)
+    add(rows[0], rows[1])
+    assert (rows[1] == 2).all()
+    [signature] = add.signatures
+    [line] = [line for line in add.inspect_llvm(signature).splitlines() if "define" in line and "%arg.first.0" in line]
+    parts = re.findall(r"(?:ptr|i64)([^,%]*)%arg\.(?:first|second)\.(\d+)", line)
+    data = default_manager.lookup(signature[0])._fields.index("data")
+    assert len(parts) == 14 and {int(at) for said, at in parts if "noalias" in said} == {data}
+    assert sum("noalias" in said for said, _ in parts) == 2
+
+
+@nb.njit(inline="always", **OPTIONS)
+def halved(x):
+    return exp2_nonpositive(x, np.float32(1.0))
+
+
+@pytest.mark.parametrize(
+    "fastmath", [True, {"fast"}, {"reassoc"}, ANY_ORDER["fastmath"]], ids=["all", "fast", "reassoc", "any order"]
+)
+def test_an_exponential_is_not_compiled_where_sums_are_taken_in_any_order(fastmath):
+    """There nothing is rounded to a whole number, so that the result is wrong."""
+
+    def power(x):
+        return halved(x)
+
+    assert nb.njit(**OPTIONS)(power)(np.float32(-3.0)) == 0.125
+    with pytest.raises(LoweringError, match="any order: compile what calls it with OPTIONS"):
+        nb.njit(fastmath=fastmath)(power)(np.float32(-3.0))
