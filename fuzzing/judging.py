@@ -14,6 +14,7 @@ from pathlib import Path
 from fuzzing.mutating import Files, Link
 from fuzzing.watching import Watch
 from harness.errors import HarnessError
+from harness.files import cache_folder
 from harness.registry import Registry
 
 SECONDS, HANGS = 10.0, 60  # of processor time an input may take; on the clock, after which it hangs
@@ -124,6 +125,7 @@ def enter(root: Path) -> Place:
 
     place = Place(root)
     (root / "here").mkdir(parents=True)
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_folder()))  # what is compiled is no input's
     os.environ |= {"HARNESS_CACHE": str(root / "cache"), "HARNESS_DATASETS": str(place.given), "HF_HUB_OFFLINE": "1"}
     os.chdir(root / "here")
     tempfile.tempdir = str(root / "temporary")

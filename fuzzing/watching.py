@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from harness.files import cache_folder
+
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 CHANGES = {  # event → positions of (path, the folder it is relative to, as a descriptor)
     "os.chmod": [(0, 2)], "os.chown": [(0, 3)], "os.link": [(1, 3)], "os.mkdir": [(0, 2)], "os.remove": [(0, 1)],
@@ -16,7 +18,7 @@ CHANGES = {  # event → positions of (path, the folder it is relative to, as a 
 }  # fmt: skip
 NEVER = ("pickle.find_class", "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.startfile",
          "socket.connect", "socket.getaddrinfo", "urllib.Request")  # fmt: skip
-CODE = "__pycache__"  # compiled code, which Python and numba keep beside the source
+CODE = "__pycache__"  # compiled code, which Python keeps beside the source; of numba's, see harness.scoring.caching
 _watching: list[Watch] = []
 
 
@@ -27,7 +29,8 @@ class Watch:
     """
 
     def __init__(self, allowed: Iterable[Path]):
-        self.allowed = [os.path.realpath(folder) for folder in allowed]
+        code = Path(os.environ.get("NUMBA_CACHE_DIR") or cache_folder()) / "compiled"
+        self.allowed = [os.path.realpath(folder) for folder in (*allowed, code)]
         self.found: list[str] = []
 
     def __enter__(self) -> Watch:

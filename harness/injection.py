@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numba as nb
 import numpy as np
 
 from harness.randomness import generator
 from harness.registry import Registry
 
 BANK = 1024  # patches a query's bank holds
-SHIFT = 54  # leaves numbers below BANK of 64 bits
+SHIFT = np.uint64(54)  # leaves numbers below BANK of 64 bits
+STEP = np.uint64(0x9E3779B97F4A7C15)  # between two states of a SplitMix64 generator
 JITTER = 0.1  # norm of the noise added to a spike, itself of norm 1
 
 
@@ -41,31 +41,24 @@ class Injection:
         return generator(self.seed, self.kind, name).integers(0, 2**64, dtype=np.uint64)
 
     def picks(self, queries: np.ndarray, documents: np.ndarray) -> np.ndarray:
-        """Which patches of the bank pairs receive, in order, from their ids' streams (N): int64 (N, largest count)."""
-        return _picks(queries, documents, max(self.counts))
+        """Which patches of the bank pairs receive, in order, from their ids' streams (N): int64 (N, largest count).
+
+        A SplitMix64 generator a pair, its highest bits.
+        """
+        states = _mixed(queries ^ _mixed(documents))[:, None] + STEP * np.arange(
+            1, max(self.counts) + 1, dtype=np.uint64
+        )
+        return (_mixed(states) >> SHIFT).astype(np.int64)
 
 
 INJECTIONS: Registry[Callable[[Injection, np.ndarray, np.random.Generator], np.ndarray]] = Registry("injection")
 
 
-@nb.njit(inline="always")
-def _mixed(x):
+def _mixed(x: np.ndarray) -> np.ndarray:
     """SplitMix64's finaliser: every bit of the result depends on every bit of x (Steele, Lea and Flood, 2014)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
-
-
-@nb.njit(cache=True, nogil=True)
-def _picks(queries, documents, count):
-    """A SplitMix64 generator a pair, its highest bits as numbers below BANK."""
-    out = np.empty((queries.shape[0], count), np.int64)
-    for pair in range(queries.shape[0]):
-        state = _mixed(queries[pair] ^ _mixed(documents[pair]))
-        for k in range(count):
-            state += np.uint64(0x9E3779B97F4A7C15)
-            out[pair, k] = np.int64(_mixed(state) >> np.uint64(SHIFT))
-    return out
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -26,6 +26,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # children of a backgr
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # read as Triton is imported: its kernels then run on the CPU
 
+os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parents[1] / "build"))  # compiled once, for every cache
 TINY = Path(__file__).parent / "data" / "tiny"
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

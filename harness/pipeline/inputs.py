@@ -21,6 +21,7 @@ from harness.files import cache_folder, check_output, digest, lock
 from harness.progress import Stages
 from harness.records import Candidates, Dataset, Manifest, MultiVectors
 from harness.runs import RunDirectory, slug
+from harness.scoring import compiled_digest
 
 if TYPE_CHECKING:
     import torch
@@ -188,7 +189,7 @@ def pick_device(asked: str) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide numbers."""
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "compiled": compiled_digest()}
     for name in PACKAGES:
         try:
             found[name] = version(name)

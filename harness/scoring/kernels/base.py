@@ -16,12 +16,15 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.errors import NumbaExperimentalFeatureWarning
+from numba.core.errors import LoweringError, NumbaExperimentalFeatureWarning
 from numba.core.registry import cpu_target
 from numba.experimental.function_type import _get_jit_address
 from numba.extending import intrinsic
 
 from harness.aggregators import Aggregator
+from harness.scoring.caching import keep_by_digest
+
+keep_by_digest()  # before the first function is compiled: every file with compiled functions imports this one
 
 warnings.filterwarnings("ignore", category=NumbaExperimentalFeatureWarning)  # functions that are called by address
 
@@ -37,8 +40,8 @@ FINISH = types.void(_matrix, types.int64, _vector, types.float64)
 
 OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"contract", "nsz", "arcp"}, "error_model": "numpy"}
 ANY_ORDER = OPTIONS | {"fastmath": OPTIONS["fastmath"] | {"reassoc"}}  # sums may be taken in any order
+REORDERING = {"reassoc", "fast"}  # what allows that
 LOWEST = np.float32(-3.0e38)
-
 
 SHARE = types.void(_matrix, types.int64, _matrix, types.int64, _vector, types.float64)
 """share(own state, own patches, merged state, all patches, shares (W), parameter): Aggregator.share, a lane."""
@@ -79,7 +82,7 @@ def kernel_of(aggregator: Aggregator) -> Kernel | None:
 
 
 def compiled(signature: Any) -> Callable[[Callable], Callable]:
-    """Compile at import, once a machine: the result is cached beside the file."""
+    """Compile at import, once a machine: the result is cached, see harness.scoring.caching."""
     return nb.njit(signature, cache=True, **OPTIONS)
 
 
@@ -129,12 +132,13 @@ start_at, update_at, finish_at, share_at, spread_at = map(_at, (START, UPDATE, F
 @lowered
 def vectorised(_):
     """Called in a function, lets its loops use vectors of 512 bits, where LLVM would keep to 256 on most servers, and
-    promises that its arrays share no memory, which LLVM would check before each of its inner loops."""
+    promises that the numbers of its arrays, float32, share no memory, which LLVM would check before each of its inner
+    loops. Nothing is promised of what else an array points to: two rows of a state have the same owner."""
 
     def lower(context, builder, signature, arguments):
         set.add(builder.function.attributes, '"prefer-vector-width"="512"')  # llvmlite's own add knows no such name
         for one in builder.function.args:
-            if isinstance(one.type, ir.PointerType):
+            if one.type == ir.FloatType().as_pointer():
                 one.add_attribute("noalias")
         return context.get_dummy_value()
 
@@ -154,6 +158,23 @@ def _choice(sign: str) -> Callable:
 
 
 larger, smaller = _choice(">"), _choice("<")
+
+
+@lowered
+def in_order(_):
+    """Refuses to be compiled where sums may be taken in any order, for functions whose rounding is what they use."""
+
+    def lower(context, builder, signature, arguments):
+        if context.fastmath and REORDERING & context.fastmath.flags:
+            raise LoweringError(
+                "exp2_nonpositive is wrong where sums may be taken in any order: compile what calls it with OPTIONS,"
+                " not with ANY_ORDER or fastmath=True"
+            )
+        return context.get_dummy_value()
+
+    return types.void(), lower
+
+
 WHOLE = np.float32(1.5 * 2**23)  # a float32 this large has no room for fractions: its last bits count ones
 
 
@@ -192,9 +213,10 @@ def exp2_nonpositive(x, scale):
     """2^(x·scale) for x ≤ 0 < scale, branch-free so that a loop vectorises; never under 2^−126.
 
     Relative error below 5e-7. 2^k · 2^f with k whole and |f| ≤ ½: 2^f by the polynomial of degree 5 that is 1 at 0 and
-    whose largest relative error is least, k added to its exponent. k is what adding WHOLE rounds to, so this is for
-    functions compiled with OPTIONS: with sums in any order nothing is rounded.
+    whose largest relative error is least, k added to its exponent. k is what adding WHOLE rounds to; with sums in any
+    order nothing would be rounded, so it is not compiled there.
     """
+    in_order()
     y = larger(x, np.float32(-125.0) / scale)
     k = _fused(y, scale, WHOLE)
     f = _fused(y, scale, WHOLE - k)
