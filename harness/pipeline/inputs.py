@@ -64,6 +64,7 @@ def prepare(config: Retrieval, device: str, stages: Stages, engine: Engine, trus
     """
     with stages("load dataset"):
         dataset = corpora.load(config.dataset, config.split, config.limit)
+        metrics.check(getattr(config, "measures", ()), dataset.qrels)
     with stages("load checkpoint"):
         encoder = encoders.load(config.checkpoint, config.dtype, device, trust)
     encoders.accept(encoder, dataset.documents)
