@@ -170,8 +170,8 @@ def cut_before() -> Iterator[Row]:
 
 TEXT = """
 Agreement means: nDCG@10 to {close}, Gini to 0.01, Recall@1 inside the range that the study reports, or the same order
-of operators. Every command repeats its figures alone; with `--output {output} --resume` (of `eval`: `{own}`) it shows the run
-that was read.
+of operators. Every command repeats its figures alone; with `--output {output} --resume`, `{own}` for `eval`, it
+shows the run that was read.
 
 **MiniLM** is encoded here whole, up to the model's 512 positions; sentence-transformers cuts its texts at 256 tokens.
 The second table has both figures with texts cut there before they are encoded, and all else the same. One vector is
