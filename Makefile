@@ -2,6 +2,7 @@
 # make lint    ruff and mypy                          make bench   measure speed; bench-check, bench-peers
 # make fuzz    100,000 hostile inputs; FUZZ='--inputs 1000 --target runs' for others
 # make reports the report on SciFact that the README links    make retrained the study of training under each pool
+# make readme  the READMEs' figures from committed tables     make expanded  its part with [MASK]
 # make validation the pages that show that the instrument measures what it says
 PYTHON ?= python3
 ACCELERATOR ?= cpu
@@ -10,7 +11,7 @@ BIN := .venv/bin
 VISION := colpali-engine peft accelerate psutil pillow
 READY := .venv/.ready
 
-.PHONY: setup eval test lint fuzz bench bench-check bench-peers validation reports retrained clean
+.PHONY: setup eval test lint fuzz bench bench-check bench-peers validation reports readme retrained expanded clean
 
 setup: $(READY)
 
@@ -62,29 +63,47 @@ validation: $(READY) $(PEERS)/.ready
 	$(BIN)/python -m validation
 
 # Options of the synthetic study can be given: make reports SYNTH='--seeds 2 --epochs 10'
+GRID := maxsim,topk:2,topk:4,topk:8,softmax:1.0,softmax:0.1,logsumexp:0.1
+PLANNED := --documents 8.8e6 --patches 70 --queries 6980 --depth 1000 --dims 128 --index disk
 reports: $(READY)
 	$(BIN)/harness eval --dataset scifact --pool maxsim,topk:4,softmax:0.1 --candidates exact --output runs/report --resume
-	$(BIN)/harness stress --dataset scifact --pool maxsim,topk:4,topk:16,softmax:1.0 --output runs/report --resume
+	$(BIN)/harness stress --dataset scifact --pool maxsim,topk:4,topk:16,softmax:1.0 --inject hard,spike,gaussian \
+	  --output runs/report --resume
 	$(BIN)/harness gradients --dataset scifact --pool maxsim,topk:5,softmax:1.0 --output runs/report --resume
 	$(BIN)/harness synth $(SYNTH) --output runs/report --resume
+	$(BIN)/harness synth --pool $(GRID) --seeds 3 --epochs 30 --output runs/grid --resume
+	rm -f reports/scifact/*.* reports/grid/*.csv
 	$(BIN)/harness report runs/report/eval-* runs/report/stress-* runs/report/gradients-* runs/report/synth-* \
 	  --format html,md,latex,csv,svg --output reports/scifact --no-texts
+	$(BIN)/harness report runs/grid/synth-* --format csv --output reports/grid
+	COLUMNS=80 $(BIN)/harness plan $(PLANNED) > reports/plan.txt
 
-# The study of retraining that reports/retrained holds: one projection a pool and seed, every one swept and attacked.
-# With queries grown as ColBERT grows them: make retrained TRAIN='--expansion mask' TRAINED=runs/expanded
-TRAINED := runs/retrained
+# README.md, benchmarks/README.md and reports/retrained/README.md: templates filled from committed tables
+readme: $(READY)
+	$(BIN)/python -m validation.readmes
+
+# The study of retraining that reports/retrained holds: one projection for each pool and seed, every one swept and
+# attacked; `expanded` is its part with queries grown as ColBERT grows them.
 POOLS := maxsim,topk:4,softmax:0.1,softmax:1.0
-PLAIN := embeddings:$(TRAINED)/minilm-128
-retrained: $(READY)
-	$(BIN)/harness train --dataset scifact --pool $(POOLS) --seeds 3 --output $(TRAINED)/checkpoints $(TRAIN)
+retrained: TRAINED := runs/retrained
+retrained: UNDER := $(POOLS)
+expanded: TRAINED := runs/expanded
+expanded: UNDER := maxsim
+expanded: TRAIN := --expansion mask
+expanded: PREFIX := expanded-
+retrained expanded: $(READY)
+	$(BIN)/harness train --dataset scifact --pool $(UNDER) --seeds 3 --output $(TRAINED)/checkpoints $(TRAIN)
 	$(BIN)/harness train --dataset scifact --epochs 0 --start truncated --output $(TRAINED)/checkpoints/truncated $(TRAIN)
 	$(BIN)/python reports/retrained/plain.py $(TRAINED)/minilm-128
-	for one in $(TRAINED)/checkpoints/* $(PLAIN); do \
-	  ask="--dataset scifact --checkpoint $$one --pool $(POOLS) --output $(TRAINED) --resume"; \
+	for one in $(TRAINED)/checkpoints/* embeddings:$(TRAINED)/minilm-128; do \
+	  ask="--dataset scifact --checkpoint $$one --pool $(UNDER) --output $(TRAINED) --resume"; \
 	  $(BIN)/harness eval $$ask --candidates exact && $(BIN)/harness stress $$ask --inject hard \
 	    && $(BIN)/harness gradients $$ask || exit 1; done
-	$(BIN)/harness compare $(TRAINED)/eval-* --baseline $(PLAIN) --average-seeds --output $(TRAINED)
-	$(BIN)/harness compare $(TRAINED)/stress-* --baseline $(PLAIN) --average-seeds --output $(TRAINED)
+	rm -rf $(TRAINED)/compare-*
+	$(BIN)/harness compare $(TRAINED)/eval-* --baseline embeddings:$(TRAINED)/minilm-128 --average-seeds --output $(TRAINED)
+	$(BIN)/harness compare $(TRAINED)/stress-* --baseline embeddings:$(TRAINED)/minilm-128 --average-seeds \
+	  --output $(TRAINED)
+	$(BIN)/python -m validation.readmes.collect reports/retrained "$(PREFIX)" $(TRAINED)/compare-* $(TRAINED)/gradients-*
 	$(BIN)/harness report $(TRAINED)/compare-* --format html,md,csv --output $(TRAINED)/report
 
 clean:

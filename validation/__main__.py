@@ -10,7 +10,7 @@ from pathlib import Path
 import validation
 from validation.pages import FOLDER
 
-NOT_QUESTIONS = {"__main__", "pages", "simulated"}
+NOT_QUESTIONS = {"__main__", "pages", "readmes", "simulated"}
 
 
 def questions() -> list[str]:
