@@ -14,7 +14,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-from threadpoolctl import threadpool_limits
 
 from harness.aggregators import AGGREGATORS
 from harness.config import SynthConfig
@@ -27,6 +26,7 @@ from harness.records import Manifest
 from harness.reports import charts
 from harness.reports.figures import figure_one, tradeoff
 from harness.runs import RunDirectory
+from harness.scoring.gemm import one_thread_each
 from harness.work import Map
 from harness.worlds import analysis
 from harness.worlds.measuring import by_length, encoded, ginis, under_injection
@@ -100,7 +100,7 @@ def trials(
     worlds = functools.lru_cache(maxsize=8)(split)
     one = functools.partial(attempt, config, run, device, worlds, rows, stop)
     try:
-        with threadpool_limits(1):  # a trial is one thread's work, so that its numbers depend on no other
+        with one_thread_each():  # a trial is one thread's work, so that its numbers depend on no other
             for _, found in engine(one, config.trials()):
                 yield found
     finally:
@@ -114,7 +114,7 @@ def attempt(
     folder = run.path / "encoders" / str(trial)
     if (known := measured(folder / "measured.json")) is not None:
         return known
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # of this thread; trials puts back what is the process's
     rows.begin(str(trial))
     aggregator = AGGREGATORS.make(trial.pool)
     world = config.world(trial.seed, trial.support)

@@ -12,7 +12,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-from threadpoolctl import threadpool_limits
 
 from harness.aggregators import AGGREGATORS
 from harness.config import TrainConfig, read_config
@@ -24,6 +23,7 @@ from harness.pipeline.material import Material, gather, judge
 from harness.progress import Rows, Stages
 from harness.records import Manifest
 from harness.runs import RunDirectory, slug
+from harness.scoring.gemm import one_thread_each
 from harness.training.loop import Recipe, fit, restore, state_of
 from harness.work import Map
 
@@ -115,7 +115,7 @@ def trainings(
         if config.what == "encoder":
             yield from map(one, folders.items())
             return
-        with threadpool_limits(1):
+        with one_thread_each():
             yield from (history for _, history in work(one, folders.items()))
     finally:
         stop.set()
@@ -137,7 +137,7 @@ def trained(
 ) -> pd.DataFrame:  # fmt: skip
     name = f"{config.pool[0]} seed {config.seed}"
     if config.what == "projection":
-        torch.set_num_threads(1)
+        torch.set_num_threads(1)  # of this thread; trainings puts back what is the process's
     start(run, config)
     rows.begin(name)
 
