@@ -12,6 +12,8 @@ ROOMS = [
     *(
         "errors",
         "records",
+        "packages",
+        "plugins",
         "registry",
         "progress",
         "files",
