@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from harness import indexes
+from harness import indexes, packages
 from harness.errors import DataError
 from harness.files import damaged, digest, lock, sealed
 from harness.progress import Stages
@@ -30,6 +30,7 @@ FORMAT = 1  # raise it when a source or the building of an index changes: cached
 PER_TOKEN = 256  # patches asked for, a query token
 SCORES = 1 << 24  # similarities of pooled vectors held at once
 BLOCK = 8  # queries a task
+SEARCHERS = {"faiss": packages.FAISS, "bm25": ("bm25s", "pystemmer")}  # packages that find the candidates
 
 Near = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 """A search: tokens (t, d) and how many patches are asked for → their similarities and numbers, each (t, asked)."""
@@ -64,7 +65,8 @@ def find(source: str, search: Search) -> Candidates:
     of_text = source == "bm25"
     names = [search.dataset.fingerprint] if of_text else [search.vectors.fingerprint, search.queries.fingerprint]
     spec = index_spec(search) if source == "faiss" else ""
-    key = digest(FORMAT, source, spec, search.depth, PER_TOKEN, indexes.PROBES, *names)
+    code = [SOURCES.origin(source), packages.of("numpy", *SEARCHERS.get(source, ()))]
+    key = digest(FORMAT, source, spec, search.depth, PER_TOKEN, indexes.PROBES, *names, code)
     path = search.root / "candidates" / f"{key}.npy"
     cached = source != "exact" and all(names)
     rows = _cached(path, source, search) if cached else SOURCES[source](search)

@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from harness.errors import OptionError, first_line
 from harness.files import damaged, digest, lock, sealed, xxh3
+from harness.packages import FAISS, of
 from harness.progress import Stages
 from harness.records import MultiVectors
 from harness.shards import part, stream
@@ -34,8 +35,7 @@ WRITE = 1 << 22  # bytes of an index written at once
 EXACT_BELOW = 200_000  # patches; a flat index answers in seconds up to here
 MOST = 4 << 30  # bytes of codes that ``auto`` keeps in memory
 DISK = "disk:"  # before a kind or a factory string: its inverted lists lie on disk
-PARTS = 64  # an index is built of so many, or of more, of BLOCK bytes of codes and ids each
-BLOCK = 1 << 28
+PARTS, BLOCK = 64, 1 << 28  # an index is built of so many parts, or of more, of so many bytes of codes and ids each
 SAMPLE = 64  # patches a list to train on, enough for k-means
 MERGE = {"IndexFlat", "IndexFlatIP", "IndexScalarQuantizer", "IndexPQ", "IndexIVFFlat", "IndexIVFScalarQuantizer"}
 MERGE |= {"IndexIVFPQ"}  # merged they are what one index would be; others cannot be, or (fast scan) break in FAISS 1.15
@@ -69,10 +69,10 @@ def probes_of(lists: int) -> int:
 def fetch(spec: str, vectors: MultiVectors, stages: Stages, root: Path, engine: Map, wide: Map | None) -> Path:
     """The file of the index of all patches: from the cache under root, or trained and filled; sealed against damage.
 
-    spec: a FAISS factory string, or one after ``disk:``. Raises OptionError if it is none, or cannot be trained on so
-    few patches. wide: where it is trained, if not here (see harness.engines.base). The index is never opened here.
+    spec: a FAISS factory string, or one after ``disk:``; wide: where it is trained, if not here (see harness.engines).
+    Raises OptionError if the spec is none, or cannot be trained on so few patches.
     """
-    path = (root / "indexes" / f"{digest(FORMAT, spec, vectors.fingerprint)}.faiss").absolute()
+    path = (root / "indexes" / f"{digest(FORMAT, spec, vectors.fingerprint, of(*FAISS))}.faiss").absolute()
     if not _whole(path, stages):
         with lock(path, "building this index"):
             if not _whole(path, stages):

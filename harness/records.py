@@ -182,7 +182,11 @@ class SweepScores:
 
 @dataclass
 class Manifest:
-    """Where a run's numbers come from; its presence marks the run as finished."""
+    """Where a run's numbers come from; its presence marks the run as finished.
+
+    source: a digest of this program's own code; plugins: other packages' code that the question uses, with its digest;
+    answered: when, in UTC.
+    """
 
     command: str
     config: dict[str, Any]
@@ -196,3 +200,6 @@ class Manifest:
     candidates: dict[str, Any] = field(default_factory=dict)
     cells: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    source: str = ""
+    plugins: list[dict[str, Any]] = field(default_factory=list)
+    answered: str = ""

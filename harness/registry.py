@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
 from harness.errors import OptionError, unknown
+from harness.plugins import Plugin, digest_of, origin, outside
 
 T = TypeVar("T")
 
@@ -18,6 +19,7 @@ class Registry(Generic[T]):
     def __init__(self, noun: str):
         self.noun = noun
         self._plugins: dict[str, T] = {}
+        self._sources: dict[str, str] = {}  # digests of what other packages brought, as it was when it was imported
         self._loaded = False
 
     def register(self, name: str) -> Callable[[T], T]:
@@ -27,6 +29,8 @@ class Registry(Generic[T]):
             if name in self._plugins:
                 raise ValueError(f"{self.noun} {name!r} is already registered by {self._plugins[name]!r}")
             self._plugins[name] = plugin
+            if outside(plugin):
+                self._sources[name] = digest_of(plugin)
             return plugin
 
         return add
@@ -34,6 +38,12 @@ class Registry(Generic[T]):
     def forget(self, name: str) -> None:
         """Undo a registration; for tests that bring a plugin of their own."""
         self._plugins.pop(name, None)
+        self._sources.pop(name, None)
+
+    def origin(self, name: str) -> Plugin | None:
+        """Where the plug-in of that name comes from; None if from this program."""
+        plugin = self[name]
+        return origin(plugin, self._sources[name]) if name in self._sources else None
 
     def _load(self) -> None:
         if not self._loaded:

@@ -21,6 +21,7 @@ from safetensors.numpy import save
 
 from harness.errors import DataError, examples
 from harness.files import cache_folder, checksum, digest, lock, write_atomically, xxh3
+from harness.plugins import digest_of, outside
 from harness.progress import Stages
 from harness.records import Document, MultiVectors, Query, content
 from harness.shards import Shard, Shards
@@ -66,13 +67,21 @@ def fetch(
     too. Of several processes one encodes; a damaged file is told and made again, and it alone. engine: where shards are
     encoded, if not here. Raises DataError naming items without a vector or with one that is not finite.
     """
-    key = digest(FORMAT, SHARD, encoder.fingerprint, encoder.recipe(role), many=map(content, items))
+    key = digest(
+        FORMAT, SHARD, encoder.fingerprint, encoder.recipe(role), *_code(type(encoder)), many=map(content, items)
+    )
     folder, many = (root or cache_folder()) / "vectors" / key, {"query": "queries"}.get(role, f"{role}s")
     if not _whole(folder, many, stages):
         with lock(folder, f"encoding these {many}"):
             if not _whole(folder, many, stages):
                 _make(folder, encoder, items, role, many, stages, root, engine)
     return read(folder)
+
+
+@functools.cache
+def _code(kind: type) -> list[str]:
+    """A digest of an encoder's code, if another package brings it: an edited one encodes again."""
+    return [digest_of(kind)] if outside(kind) else []
 
 
 def _make(

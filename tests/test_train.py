@@ -18,6 +18,7 @@ from harness.progress import Stages
 from harness.runs import RunDirectory
 from tests.conftest import documents
 from tests.test_checkpoints import WORDS, by_colbert_ai, change, forbid, stanford, tiny, write
+from tests.test_threads import unchanged_threads
 
 TEXTS = ["the quick brown fox, jumps!", "a dog", "lazy - owls. watch; (seven) dog?"]
 pytestmark = pytest.mark.filterwarnings("ignore")  # colbert-ai's use of torch is dated
@@ -174,6 +175,11 @@ def read_config(checkpoint: Path) -> dict:
     from harness.config import read_config as read
 
     return read(TrainConfig, checkpoint / "training" / "config.yaml")
+
+
+def test_training_leaves_torchs_threads_as_they_were(question, tmp_path):
+    with unchanged_threads():
+        harness.train(**{**question, "epochs": 1}, pool="maxsim,topk:2", output=tmp_path)
 
 
 @pytest.mark.parametrize("what", ["projection", "encoder"])

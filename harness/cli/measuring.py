@@ -16,6 +16,7 @@ from harness.cli.options import (
     Device,
     Dtype,
     Engine,
+    Force,
     Index,
     Lengths,
     Limit,
@@ -55,6 +56,7 @@ def eval_(
     address: Address = None,
     output: Output = Path("runs"),
     resume: Resume = False,
+    force: Force = False,
     config: Config = None,
 ) -> None:
     """Sweep document lengths: nDCG and recall against length, per pool, with intervals and paired tests."""
@@ -93,6 +95,7 @@ def stress(
     address: Address = None,
     output: Output = Path("runs"),
     resume: Resume = False,
+    force: Force = False,
     config: Config = None,
 ) -> None:
     """Inject patches into candidates that are not relevant: what each pool keeps, and how much it is hijacked."""
@@ -124,6 +127,7 @@ def gradients(
     device: Device = "auto",
     output: Output = Path("runs"),
     resume: Resume = False,
+    force: Force = False,
     config: Config = None,
 ) -> None:
     """How concentrated the gradient of a score is on a relevant document's patches, with paired tests."""

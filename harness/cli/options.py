@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-HOW = ("device", "engine", "address", "output", "resume", "explain", "trust_remote_code")
+HOW = ("device", "engine", "address", "output", "resume", "force", "explain", "trust_remote_code")
 """Options that say how a question is answered; a config file holds none of them."""
 
 
@@ -103,6 +103,7 @@ Device = Annotated[str, option("auto, cpu or cuda. [auto]")]
 Engine = Annotated[str, option("Where work runs: local, or ray, tasks on a cluster. [local]")]
 Address = Annotated[str | None, option("Of a Ray cluster, e.g. 10.0.0.1:6379. [a local one]")]
 Output = Annotated[Path, option("Folder of runs. [runs]")]
-Resume = Annotated[bool, option("Show a finished run again, or finish one.")]
+Resume = Annotated[bool, option("Show a finished run again without the line that says it is one.")]
+Force = Annotated[bool, option("Answer anew, over the files of a finished run. [off]", "--force")]
 Trust = Annotated[bool, option("Run code that the checkpoint brings. [off]", "--trust-remote-code")]
 Config = Annotated[Path | None, option("Options from a YAML file, such as a run's config.yaml; the line wins.")]

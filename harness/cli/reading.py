@@ -17,6 +17,7 @@ from harness.cli.options import (
     Device,
     Dtype,
     Engine,
+    Force,
     Lengths,
     Limit,
     Measures,
@@ -29,6 +30,8 @@ from harness.cli.options import (
     interruptible,
     option,
 )
+
+OWN = ("runs", "checkpoint", "baseline", "average_seeds")  # what compare is asked besides what eval is
 
 
 @app.command(short_help="Runs or checkpoints against a baseline: differences and tests.")
@@ -55,12 +58,11 @@ def compare(
     engine: Engine = "local",
     address: Address = None,
     output: Output = Path("runs"),
+    force: Force = False,
     config: Config = None,
 ) -> None:
     """Finished runs, or checkpoints, against a baseline: differences, intervals, tests, winners and losers."""
-    given = {
-        key: value for key, value in locals().items() if key not in ("runs", "checkpoint", "baseline", "average_seeds")
-    }
+    given = {key: value for key, value in locals().items() if key not in OWN}
     question, how = ask("EvalConfig", given)
     written = question.pop("checkpoint", None)  # a config file may hold one
     with interruptible():

@@ -12,6 +12,7 @@ from harness.cli.options import (
     Device,
     Dtype,
     Engine,
+    Force,
     Lengths,
     Limit,
     Output,
@@ -54,6 +55,7 @@ def synth(
     engine: Engine = "local",
     output: Output = Path("runs"),
     resume: Resume = False,
+    force: Force = False,
     config: Config = None,
 ) -> None:
     """The study's synthetic experiment: train under each pool, grow documents, inject patches. Needs no data."""
@@ -95,6 +97,7 @@ def train(
     device: Device = "auto",
     engine: Engine = "local",
     output: Annotated[Path | None, option("The checkpoint's folder. [runs/train-…]")] = None,
+    force: Force = False,
     config: Config = None,
 ) -> None:
     """Fine-tune under a pool with in-batch negatives; write a checkpoint that colbert-ai or PyLate loads."""

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from harness import packages
 from harness.encoders import stanford
 from harness.encoders.base import FAMILIES
 from harness.encoders.transformer import batches, check_files, check_vocabulary, identity, own_code, positions, quiet
@@ -113,7 +114,8 @@ class ColBERT:
             raise DataError(f"checkpoint {self.folder}: its tokenizer has no {examples(absent)}")
 
     def recipe(self, role: str) -> dict[str, Any]:
-        about, common = self.about, {"family": "colbert", "role": role, "norm": "l2", "dtype": self.dtype}
+        about, computed = self.about, packages.of("colbert-ai", *packages.MODELS)
+        common = {"family": "colbert", "role": role, "norm": "l2", "dtype": self.dtype, "packages": computed}
         if self.bare or self.backbone:
             common["projection"] = "none" if self.bare else "of the backbone's float16 vectors"
         if role == "query":

@@ -11,12 +11,12 @@ import functools
 import importlib
 import math
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
+from harness import packages
 from harness.encoders import colpali_files as files
 from harness.encoders.base import FAMILIES
 from harness.encoders.transformer import TOKENIZER, identity, quiet, tensors
@@ -77,8 +77,14 @@ class ColPali:
         return model.eval().to(self.device)
 
     def recipe(self, role: str) -> dict[str, Any]:
-        engine = version("colpali-engine" if self.kind.module == files.ENGINE else self.kind.module)
-        common = {"family": "colpali", "class": self.kind.model, "engine": engine, "role": role, "dtype": self.dtype}
+        computed = packages.of("colpali-engine", "peft", "pillow", *packages.MODELS)
+        common = {
+            "family": "colpali",
+            "class": self.kind.model,
+            "role": role,
+            "dtype": self.dtype,
+            "packages": computed,
+        }
         made = {"input": "process_queries"} if role == "query" else {"input": "process_images", "resized": "Pillow"}
         return {**common, **made, "tokens": "attended", "norm": "l2"}
 

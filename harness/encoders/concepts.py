@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from harness import packages
 from harness.encoders.base import FAMILIES, NAMED
 from harness.errors import DataError, OptionError, examples, first_line
 from harness.files import checksum, digest, write_atomically
@@ -98,7 +99,7 @@ class Concepts:
             raise OptionError(f"the synthetic world's vectors are float32, not {self.dtype}; leave --dtype out")
 
     def recipe(self, role: str) -> dict[str, Any]:
-        return {"family": "concepts"}
+        return {"family": "concepts", "packages": packages.of("numpy", *["torch"] * (self.trained is not None))}
 
     def encode(self, items: Sequence[Document | Query], role: str) -> Iterator[list[tuple[int, np.ndarray]]]:
         import torch

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from harness import packages
 from harness.encoders.base import FAMILIES
 from harness.encoders.transformer import (
     abreast,
@@ -97,7 +98,8 @@ class PyLate:
         return tokenizer, model, layers
 
     def recipe(self, role: str) -> dict[str, Any]:
-        about, common = self.about, {"family": "pylate", "role": role, "norm": "l2", "dtype": self.dtype}
+        about, computed = self.about, packages.of(*packages.MODELS)
+        common = {"family": "pylate", "role": role, "norm": "l2", "dtype": self.dtype, "packages": computed}
         if role == "query":
             expanded, attended = about["do_query_expansion"], about["attend_to_expansion_tokens"]
             common |= {"marker": about["query_prefix"], "limit": about["query_length"]}

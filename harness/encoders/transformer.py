@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
+from harness import packages
 from harness.encoders.base import FAMILIES
 from harness.errors import DataError, examples, first_line
 from harness.files import checksum, digest
@@ -47,7 +48,8 @@ class Transformer:
         return opened(self.folder, self.dtype, self.device, bool(self.code))
 
     def recipe(self, role: str) -> dict[str, Any]:
-        return {"family": "transformer", "tokens": "all", "norm": "l2", "limit": self.limit, "dtype": self.dtype}
+        about = {"family": "transformer", "tokens": "all", "norm": "l2", "limit": self.limit, "dtype": self.dtype}
+        return {**about, "packages": packages.of(*packages.MODELS)}
 
     def encode(self, items: Sequence[Document | Query], role: str) -> Iterator[list[tuple[int, np.ndarray]]]:
         """Batches of (index, float16 (p, d)), longest texts first."""

@@ -14,18 +14,17 @@ import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from harness.engines.base import ENGINES
 from harness.engines.local import WAITING, cores
 from harness.errors import DataError, HarnessError, OptionError, first_line
+from harness.packages import versions
 
 RETRIES = 5  # times that a task is done again when its worker died
 STORE = 256 << 20  # bytes of a local cluster's object store: no vectors go through it, only work and scores
 PATIENCE = 5.0  # seconds a cluster has to answer
-ALIKE = ("harness", "numpy", "numba", "torch", "faiss-cpu", "transformers")  # what decides numbers
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
 
@@ -79,15 +78,15 @@ class Job:
     work: bytes
     threads: int
     folder: str = field(default_factory=os.getcwd)
-    packages: dict[str, str] = field(default_factory=lambda: packages())
+    packages: dict[str, str] = field(default_factory=versions)
 
     def unpacked(self) -> Callable[[Any], Any]:
         """The work, on a worker. Raises OptionError if that has other packages than the driver."""
         import ray
 
-        found = packages()
-        if other := [name for name in ALIKE if found.get(name) != self.packages.get(name)]:
-            differ = "; ".join(f"{name} is {found.get(name)}, here {self.packages.get(name)}" for name in other)
+        found = versions()
+        if other := [name for name, version in self.packages.items() if found.get(name) != version]:
+            differ = "; ".join(f"{name} is {found.get(name)}, here {self.packages[name]}" for name in other)
             raise OptionError(f"on the cluster's node {socket.gethostname()} {differ}; install the same")
         with suppress(OSError):
             os.chdir(self.folder)  # for paths that are relative
@@ -99,14 +98,6 @@ class Failed:
     """An error that a user can mend, on its way back from a worker."""
 
     error: Exception
-
-
-def packages() -> dict[str, str]:
-    found = {}
-    for name in ALIKE:
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
 
 
 def _connected(address: str | None) -> Any:

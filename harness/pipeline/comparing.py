@@ -12,9 +12,9 @@ import pandas as pd
 from harness import comparison
 from harness.config import EvalConfig, resolve
 from harness.errors import DataError, OptionError, Problems, examples, unknown
-from harness.files import check_output, digest
+from harness.files import check_output, checksum, digest
 from harness.pipeline.evaluation import evaluate
-from harness.pipeline.inputs import git_revision, versions
+from harness.pipeline.provenance import alone, maker, program
 from harness.records import Manifest
 from harness.runs import Result, RunDirectory, readable, slug
 
@@ -36,6 +36,7 @@ def compare(
     baseline: str | None = None,
     average_seeds: bool = False,
     output: str | Path = "runs",
+    force: bool = False,
     progress: bool = False,
     device: str = "auto",
     engine: str = "local",
@@ -46,8 +47,8 @@ def compare(
     """Compare finished runs, or checkpoints whose cells are computed first, against a baseline (default: the first).
 
     runs: run directories of one command, eval or stress; average_seeds: runs named …-seed0, …-seed1 count as one, the
-    mean over seeds by query; question: with checkpoints, the options of ``harness eval``.
-    Raises HarnessError, with every way in which the runs answer different questions.
+    mean over seeds by query; force: answer anew what is finished; question: with checkpoints, the options of
+    ``harness eval``. Raises HarnessError, with every way in which the runs answer different questions.
     """
     check_output(Path(output))
     names = [name.strip() for name in (checkpoint.split(",") if isinstance(checkpoint, str) else checkpoint or [])]
@@ -60,13 +61,15 @@ def compare(
             resolve(EvalConfig, **question, checkpoint=name)
     problems.stop(OptionError)
     how: dict[str, Any] = {"output": output, "device": device, "engine": engine, "address": address, "resume": True,
-                           "progress": progress, "trust_remote_code": trust_remote_code}  # fmt: skip
+                           "force": force, "progress": progress, "trust_remote_code": trust_remote_code}  # fmt: skip
     found = [evaluate(**{**question, "checkpoint": name}, **how) for name in names] if names else read(runs)
     with readable(*(run.path for run in found)):
-        return against(found, baseline, average_seeds, Path(output))
+        return against(found, baseline, average_seeds, Path(output), force)
 
 
-def against(found: Sequence[Result], baseline: str | None, average_seeds: bool, output: Path) -> Comparison:
+def against(
+    found: Sequence[Result], baseline: str | None, average_seeds: bool, output: Path, force: bool = False
+) -> Comparison:
     """Compare runs that are there, and write it down."""
     labelled = label(found)
     notes, given = comparison.check(labelled), labelled
@@ -75,7 +78,7 @@ def against(found: Sequence[Result], baseline: str | None, average_seeds: bool, 
         notes.append("seeds are averaged by query")
     base = _baseline(baseline, labelled)
     labelled = {base: labelled[base], **labelled}  # the baseline first
-    return write(labelled, given, base, notes, output)
+    return write(labelled, given, base, notes, output, force)
 
 
 def _check_given(runs: Sequence[str | Path], names: list[str], question: dict[str, Any]) -> None:
@@ -135,9 +138,9 @@ def _baseline(asked: str | None, labelled: dict[str, Result]) -> str:
 
 
 def write(
-    runs: dict[str, Result], given: dict[str, Result], baseline: str, notes: list[str], output: Path
+    runs: dict[str, Result], given: dict[str, Result], baseline: str, notes: list[str], output: Path, force: bool
 ) -> Comparison:
-    """The comparison's own run directory. given: the runs before seeds were averaged."""
+    """The comparison's own run directory, named by what the runs hold. given: the runs before seeds were averaged."""
     base, averaged = runs[baseline].manifest, {"average_seeds": True} if len(runs) < len(given) else {}
     config = {
         **averaged,
@@ -145,18 +148,28 @@ def write(
         "baseline": baseline,
         "of": base.command,
     }
-    key = digest(
-        config, [run.manifest.fingerprints for run in given.values()], [run.manifest.config for run in given.values()]
-    )
+    held = [checksum(run.path / name) for run in given.values() for name in ("summary.csv", "per_query.parquet")]
+    key = digest(config, [[run.manifest.fingerprints, run.manifest.config] for run in given.values()], held)
     run = RunDirectory(output / f"compare-{slug(base.config['dataset'])}-{slug(baseline)}-{key[:8]}")
-    run.start("compare", config, digest(versions(), git_revision()))
+    with alone(run, force=force) as mine:
+        if not mine:
+            summary, tests, queries = map(run.read_table, ("summary.csv", "tests.csv", "queries.parquet"))
+            return Comparison(run.path, summary, tests, queries, run.read_manifest())
+        run.start("compare", config, maker())
+        return _answer(run, runs, baseline, notes, {**base.config, **config})
+
+
+def _answer(
+    run: RunDirectory, runs: dict[str, Result], baseline: str, notes: list[str], about: dict[str, Any]
+) -> Comparison:
+    """Compare, and write the tables and the manifest."""
+    base = runs[baseline].manifest
     values = comparison.stack(runs)
     tests = comparison.compare(values, base.command, baseline, comparison.reached(runs))
     queries = comparison.by_query(values, base.command, baseline)
     summary = pd.concat([one.summary.assign(run=name) for name, one in runs.items()], ignore_index=True)
     for name, table in (("summary.csv", summary), ("tests.csv", tests), ("queries.parquet", queries)):
         run.write_table(name, table)
-    about = {**base.config, **config}
-    manifest = Manifest("compare", about, base.seeds, git_revision(), versions(), base.fingerprints, notes=notes)
+    manifest = Manifest("compare", about, base.seeds, fingerprints=base.fingerprints, notes=notes, **program())
     run.write_manifest(manifest)
     return Comparison(run.path, summary, tests, queries, manifest)

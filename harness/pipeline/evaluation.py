@@ -13,7 +13,8 @@ from harness import degradation, lengths, metrics
 from harness.aggregators import AGGREGATORS
 from harness.config import EvalConfig
 from harness.engines.kept import Kept
-from harness.pipeline.inputs import Inputs, about, alone, begin, directory, find_candidates, manifest, prepare, start
+from harness.pipeline.inputs import Inputs, about, begin, directory, find_candidates, manifest, prepare
+from harness.pipeline.provenance import alone, start
 from harness.pipeline.texts import texts
 from harness.progress import Stages
 from harness.records import Arm, Candidates, ScoredDoc
@@ -30,6 +31,7 @@ def evaluate(
     address: str | None = None,
     output: str | Path = "runs",
     resume: bool = False,
+    force: bool = False,
     progress: bool = False,
     trust_remote_code: bool = False,
     **question: Any,
@@ -37,14 +39,15 @@ def evaluate(
     """Sweep lengths under every pool and arm; write a run directory and return its tables.
 
     question: the options of ``harness eval`` (see ``harness.config.EvalConfig``), lists as lists or text with commas.
-    Raises HarnessError with every mistake found.
+    A finished run is shown again, and a line on standard error says so; resume: without the line where the same program
+    answered; force: answered anew. Raises HarnessError with every mistake found.
     """
     config, device, work = begin(EvalConfig, question, device, engine, output, address)
     stages = Stages(progress)
     inputs = prepare(config, device, stages, work, trust_remote_code)
     found = find_candidates(config, inputs, stages, work)
     run = directory(config, inputs, output)
-    with alone(run, resume) as mine:
+    with alone(run, resume, force) as mine:
         return answer(config, inputs, found, run, work, engine, stages) if mine else run.result()
 
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import inspect
 import platform
-import subprocess
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +14,16 @@ from harness.config import Q, Question, Reranking, Retrieval, resolve
 from harness.engines import ENGINES, Engine
 from harness.engines.local import cores
 from harness.errors import OptionError, Problems
-from harness.files import cache_folder, check_output, digest, lock
+from harness.files import cache_folder, check_output, digest
+from harness.pipeline.plugged import plugged
+from harness.pipeline.provenance import program
 from harness.progress import Stages
 from harness.records import Candidates, Dataset, Manifest, MultiVectors
 from harness.runs import RunDirectory, slug
-from harness.scoring import compiled_digest
+from harness.scoring import product
 
 if TYPE_CHECKING:
     import torch
-
-PACKAGES = ("harness", "torch", "triton", "transformers", "numpy", "numba", "faiss-cpu", "faiss-gpu-cu12",
-            "ir-measures", "bm25s", "colpali-engine", "peft", "pillow")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,13 +36,12 @@ class Inputs:
     encoder: encoders.Encoder
     device: str
     notes: list[str]
+    plugins: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def accelerator(self) -> torch.device | None:
         """Where similarities are computed, if not on the CPU."""
-        import torch
-
-        return None if self.device == "cpu" else torch.device(self.device)
+        return accelerator(self.device)
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -55,6 +50,13 @@ class Inputs:
             "documents": self.documents.fingerprint,
             "queries": self.queries.fingerprint,
         }
+
+
+def accelerator(device: str) -> torch.device | None:
+    """A device of the command line as torch's; None stands for the CPU."""
+    import torch
+
+    return None if device == "cpu" else torch.device(device)
 
 
 def prepare(config: Retrieval, device: str, stages: Stages, engine: Engine, trust: bool = False) -> Inputs:
@@ -78,7 +80,7 @@ def prepare(config: Retrieval, device: str, stages: Stages, engine: Engine, trus
     notes += ["the checkpoint's own code was run"] if getattr(encoder, "code", []) else []
     notes += [*dataset.notes, f"vectors {computed}stored in float16, scored in float32"]
     notes.append(f"documents have {counts.min():,} to {counts.max():,} patches, {counts.mean():.0f} on average")
-    return Inputs(dataset, documents, queries, encoder, device, notes)
+    return Inputs(dataset, documents, queries, encoder, device, notes, plugged(config, encoder))
 
 
 def find_candidates(config: Reranking, inputs: Inputs, stages: Stages, engine: Engine) -> Candidates:
@@ -94,9 +96,10 @@ def about(config: Reranking, inputs: Inputs, found: Candidates) -> dict[str, Any
 
 
 def directory(config: Retrieval, inputs: Inputs, output: str | Path) -> RunDirectory:
-    """Where the run lives: the same question on the same data is the same place."""
+    """Where the run lives: the same question on the same data, by the same kind of product, is the same place."""
     name = f"{config.command}-{slug(config.dataset)}-{slug(config.checkpoint)}"
-    return RunDirectory(Path(output) / f"{name}-{digest(config.plain(), inputs.fingerprints)[:8]}")
+    key = digest(config.plain(), inputs.fingerprints, product.kind(inputs.accelerator), inputs.plugins)
+    return RunDirectory(Path(output) / f"{name}-{key[:8]}")
 
 
 def manifest(
@@ -104,24 +107,25 @@ def manifest(
 ) -> Manifest:
     """Provenance of a retrieval run that is about to be finished."""
     return provenance(config, config.seed, inputs.fingerprints, inputs.device, stages, engine,
-                      notes=[*inputs.notes, *notes], **rest)  # fmt: skip
+                      notes=[*inputs.notes, *notes], plugins=inputs.plugins, **rest)  # fmt: skip
 
 
 def provenance(
-    config: Question, seed: int, fingerprints: dict[str, str], device: str, stages: Stages, engine: str, **rest: Any
-) -> Manifest:
+    config: Question, seed: int, fingerprints: dict[str, str], device: str, stages: Stages, engine: str,
+    notes: Sequence[str] = (), **rest: Any,
+) -> Manifest:  # fmt: skip
     """Where any run's numbers come from."""
     return Manifest(
         command=config.command,
         config=config.plain(),
         seeds={"seed": seed},
-        git_revision=git_revision(),
-        versions=versions(),
         fingerprints=fingerprints,
         seconds=stages.seconds,
         core_seconds=stages.core_seconds,
         host={"machine": platform.machine(), "system": platform.platform(), "cores": cores(), "device": device,
-              "engine": engine},
+              "engine": engine, "product": product.kind(accelerator(device)), "mkl_cbwr": product.mkl_mode()},
+        notes=[*notes, *product.notes()],
+        **program(),
         **rest,
     )  # fmt: skip
 
@@ -159,23 +163,6 @@ def make_engine(name: str, address: str | None) -> Engine:
     return kind(address=address)
 
 
-@contextmanager
-def alone(run: RunDirectory, resume: bool) -> Iterator[bool]:
-    """The run's folder for this process alone; False if its answer is there: resume was asked, or another process that
-    was asked the same has just finished it."""
-    finished = run.finished
-    if finished and resume:
-        yield False
-        return
-    with lock(run.path, "answering the same question"):
-        yield finished or not run.finished
-
-
-def start(run: RunDirectory, config: Question) -> None:
-    """Begin or go on with a run; what another version of the program left in it is not used."""
-    run.start(config.command, config.plain(), digest(versions(), git_revision()))
-
-
 def pick_device(asked: str) -> str:
     """``auto`` is CUDA where there is one. Raises OptionError if the device asked for is not there."""
     import torch
@@ -186,25 +173,3 @@ def pick_device(asked: str) -> str:
     if asked == "cpu" or (asked in known and torch.cuda.is_available()):
         return asked
     raise OptionError(f"device {asked!r} is not on this machine; give --device cpu or leave it out")
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide numbers."""
-    found = {"python": platform.python_version(), "compiled": compiled_digest()}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def git_revision() -> str | None:
-    """The revision of the checkout that is running, with a plus if it was changed; None outside one."""
-    git = ["git", "-C", str(Path(__file__).parent)]
-    try:
-        revision = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout
-        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return revision.strip() + ("+" if changed.stdout else "")

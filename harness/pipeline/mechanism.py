@@ -16,7 +16,8 @@ from harness.aggregators import AGGREGATORS
 from harness.concentration import Concentration, concentration, patch_gradients
 from harness.config import GradientsConfig
 from harness.engines.kept import Kept
-from harness.pipeline.inputs import Inputs, alone, begin, directory, manifest, prepare, start
+from harness.pipeline.inputs import Inputs, begin, directory, manifest, prepare
+from harness.pipeline.provenance import alone, start
 from harness.progress import Stages
 from harness.randomness import generator
 from harness.runs import Result, RunDirectory, slug
@@ -35,6 +36,7 @@ def gradients(
     device: str = "auto",
     output: str | Path = "runs",
     resume: bool = False,
+    force: bool = False,
     progress: bool = False,
     trust_remote_code: bool = False,
     **question: Any,
@@ -47,7 +49,7 @@ def gradients(
     stages = Stages(progress)
     inputs = prepare(config, device, stages, work, trust_remote_code)
     run = directory(config, inputs, output)
-    with alone(run, resume) as mine:
+    with alone(run, resume, force) as mine:
         if not mine:
             return run.result()
         start(run, config)

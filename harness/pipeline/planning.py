@@ -7,10 +7,10 @@ import os
 import platform
 import shutil
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from harness import packages
 from harness.config import PlanConfig, resolve
 from harness.encoders.base import EMBEDDINGS
 from harness.files import cache_folder, digest, write_atomically
@@ -18,7 +18,7 @@ from harness.planning import GPU, Plan, Rates, Work, estimate
 from harness.progress import Stages
 
 FORMAT = 1  # raise it when what is measured changes
-PACKAGES = ("torch", "faiss-cpu", "faiss-gpu-cu12", "numpy", "numba", "transformers")
+PACKAGES = ("torch", *packages.FAISS, "numpy", "numba", "transformers")
 
 
 def plan(*, remeasure: bool = False, progress: bool = False, **question: Any) -> Plan:
@@ -67,12 +67,7 @@ def machine() -> list[Any]:
     lines = info.read_text().splitlines() if info.exists() else []
     name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
     allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    found = []
-    for package in PACKAGES:
-        try:
-            found.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            continue
+    found = [f"{package} {version}" for package, version in packages.of(*PACKAGES).items()]
     return [name or platform.processor(), allowed, os.environ.get("OMP_NUM_THREADS", ""), *found]
 
 

@@ -18,7 +18,8 @@ from harness.engines.kept import Kept
 from harness.injection import Injection
 from harness.pipeline.explain import align, check, most_hurt
 from harness.pipeline.explain import explain as explain_query
-from harness.pipeline.inputs import Inputs, about, alone, begin, directory, find_candidates, manifest, prepare, start
+from harness.pipeline.inputs import Inputs, about, begin, directory, find_candidates, manifest, prepare
+from harness.pipeline.provenance import alone, start
 from harness.pipeline.texts import texts
 from harness.progress import Stages
 from harness.records import Arm, Candidates, rank
@@ -36,6 +37,7 @@ def stress(
     address: str | None = None,
     output: str | Path = "runs",
     resume: bool = False,
+    force: bool = False,
     progress: bool = False,
     trust_remote_code: bool = False,
     explain: str | None = None,
@@ -54,7 +56,7 @@ def stress(
     run = directory(config, inputs, output)
     gold, others, added = split_gold(found, inputs)
     explained = explain_query(explain, config, inputs, others) if explain else None
-    with alone(run, resume) as mine:
+    with alone(run, resume, force) as mine:
         if mine:
             start(run, config)
         write_explained(explained, run)

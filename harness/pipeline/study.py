@@ -14,19 +14,22 @@ from typing import Any
 
 import pandas as pd
 import torch
-from threadpoolctl import threadpool_limits
 
 from harness.aggregators import AGGREGATORS
 from harness.config import SynthConfig
 from harness.corpora.synthetic import World
 from harness.encoders import concepts
 from harness.files import digest, write_atomically
-from harness.pipeline.inputs import alone, begin, provenance, start
+from harness.pipeline.inputs import accelerator, begin, provenance
+from harness.pipeline.plugged import plugged
+from harness.pipeline.provenance import alone, start
 from harness.progress import Rows, Stages
 from harness.records import Manifest
 from harness.reports import charts
 from harness.reports.figures import figure_one, tradeoff
 from harness.runs import RunDirectory
+from harness.scoring import product
+from harness.scoring.gemm import one_thread_each
 from harness.work import Map
 from harness.worlds import analysis
 from harness.worlds.measuring import by_length, encoded, ginis, under_injection
@@ -62,6 +65,7 @@ def synth(
     engine: str = "local",
     output: str | Path = "runs",
     resume: bool = False,
+    force: bool = False,
     progress: bool = False,
     **question: Any,
 ) -> Study:
@@ -72,12 +76,13 @@ def synth(
     """
     config, device, work = begin(SynthConfig, question, device, engine, output)
     config = replace(config, counts=tuple(sorted({0, *config.counts})))  # shares are of no injection
-    run = RunDirectory(Path(output) / f"{config.command}-synthetic-concepts-{digest(config.plain())[:8]}")
-    with alone(run, resume) as mine:
+    key = digest(config.plain(), product.kind(accelerator(device)), plugged(config))
+    run = RunDirectory(Path(output) / f"{config.command}-synthetic-concepts-{key[:8]}")
+    with alone(run, resume, force) as mine:
         if mine:
             answer(config, run, device, engine, work, Stages(progress))
-    made = {name: run.read_table(f"{name}.csv") for name in (*TABLES, "summary", "tests")}
-    return Study(run.path, **made, manifest=run.read_manifest())
+        made = {name: run.read_table(f"{name}.csv") for name in (*TABLES, "summary", "tests")}
+        return Study(run.path, **made, manifest=run.read_manifest())
 
 
 def answer(config: SynthConfig, run: RunDirectory, device: str, engine: str, work: Map, stages: Stages) -> None:
@@ -89,7 +94,7 @@ def answer(config: SynthConfig, run: RunDirectory, device: str, engine: str, wor
         write(run, config, found)
     notes = [f"Recall@1 in galleries of {config.gallery}: a query's own document and its neighbours",
              "held-out queries and documents are the same world's; injection is measured on them"]  # fmt: skip
-    run.write_manifest(provenance(config, config.seed, {}, device, stages, engine, notes=notes))
+    run.write_manifest(provenance(config, config.seed, {}, device, stages, engine, notes, plugins=plugged(config)))
 
 
 def trials(
@@ -100,7 +105,7 @@ def trials(
     worlds = functools.lru_cache(maxsize=8)(split)
     one = functools.partial(attempt, config, run, device, worlds, rows, stop)
     try:
-        with threadpool_limits(1):  # a trial is one thread's work, so that its numbers depend on no other
+        with one_thread_each():  # a trial is one thread's work, so that its numbers depend on no other
             for _, found in engine(one, config.trials()):
                 yield found
     finally:
@@ -114,7 +119,7 @@ def attempt(
     folder = run.path / "encoders" / str(trial)
     if (known := measured(folder / "measured.json")) is not None:
         return known
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # of this thread; trials puts back what is the process's
     rows.begin(str(trial))
     aggregator = AGGREGATORS.make(trial.pool)
     world = config.world(trial.seed, trial.support)

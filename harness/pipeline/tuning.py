@@ -12,18 +12,21 @@ from typing import Any
 
 import pandas as pd
 import torch
-from threadpoolctl import threadpool_limits
 
 from harness.aggregators import AGGREGATORS
 from harness.config import TrainConfig, read_config
 from harness.encoders import formats
 from harness.errors import DataError, OptionError, Problems
 from harness.files import digest, sealed, unsealed
-from harness.pipeline.inputs import alone, begin, provenance, start
+from harness.pipeline.inputs import accelerator, begin, provenance
 from harness.pipeline.material import Material, gather, judge
+from harness.pipeline.plugged import plugged
+from harness.pipeline.provenance import alone, start
 from harness.progress import Rows, Stages
 from harness.records import Manifest
 from harness.runs import RunDirectory, slug
+from harness.scoring import product
+from harness.scoring.gemm import one_thread_each
 from harness.training.loop import Recipe, fit, restore, state_of
 from harness.work import Map
 
@@ -50,13 +53,15 @@ def train(
     device: str = "auto",
     engine: str = "local",
     output: str | Path | None = None,
+    force: bool = False,
     progress: bool = False,
     **question: Any,
 ) -> Training:
     """Fine-tune under every pool with every seed; write a checkpoint each. What is trained already is kept.
 
     question: the options of ``harness train`` (see ``harness.config.TrainConfig``); output: the checkpoint's folder,
-    or with several pools or seeds the folder of ``<pool>-seed<number>``. Raises HarnessError with every mistake found.
+    or with several pools or seeds the folder of ``<pool>-seed<number>``; force: train again what is trained already.
+    Raises HarnessError with every mistake found.
     """
     config, device, work = begin(TrainConfig, question, device, engine, output or "runs")
     epochs = EPOCHS[config.what] if config.epochs is None else config.epochs
@@ -67,11 +72,14 @@ def train(
         check(folders)
     material = gather(config, device, stages)
     if folders is None:
-        key = digest(config.plain(), material.fingerprints, material.start)[:8]
-        folders = places(config, Path("runs") / f"train-{slug(config.dataset)}-{slug(config.checkpoint)}-{key}")
+        kind = product.kind(accelerator(device))
+        key = digest(config.plain(), material.fingerprints, material.start, kind, plugged(config))
+        folders = places(config, Path("runs") / f"train-{slug(config.dataset)}-{slug(config.checkpoint)}-{key[:8]}")
         check(folders)
+    if not force:
+        check_finished(folders, material)
     with stages.rows("train", config.epochs or 0) as rows:
-        history = list(trainings(config, material, folders, engine, work, stages, rows))
+        history = list(trainings(config, material, folders, engine, work, stages, rows, force))
     records = [RunDirectory(folder / "training") for folder in folders]
     return Training(list(folders), pd.concat(history, ignore_index=True), [one.read_manifest() for one in records])
 
@@ -104,30 +112,48 @@ def check(folders: dict[Path, TrainConfig]) -> None:
     problems.stop(OptionError)
 
 
+def check_finished(folders: dict[Path, TrainConfig], material: Material) -> None:
+    """Raise OptionError naming every folder whose training had other data, another beginning or other plug-ins."""
+    problems = Problems()
+    for folder, config in folders.items():
+        run = RunDirectory(folder / "training")
+        if not run.finished:
+            continue
+        with problems:
+            found, now = run.read_manifest(), material.fingerprints
+            other = [name for name, value in found.fingerprints.items() if now.get(name) != value]
+            other += ["plug-in"] * (found.plugins != plugged(config))
+            if other:
+                problems.add(f"output {str(folder)!r} holds a training with another {', '.join(other)};"
+                             " give another --output, or --force to train again")  # fmt: skip
+    problems.stop(OptionError)
+
+
 def trainings(
     config: TrainConfig, material: Material, folders: dict[Path, TrainConfig], engine: str, work: Map, stages: Stages,
-    rows: Rows,
+    rows: Rows, force: bool,
 ) -> Iterator[pd.DataFrame]:  # fmt: skip
     """The history of every training. Projections run side by side, a thread each; encoders one after the other."""
     stop = threading.Event()
-    one = functools.partial(attempt, material, stop, stages, engine, rows)
+    one = functools.partial(attempt, material, stop, stages, engine, rows, force)
     try:
         if config.what == "encoder":
             yield from map(one, folders.items())
             return
-        with threadpool_limits(1):
+        with one_thread_each():
             yield from (history for _, history in work(one, folders.items()))
     finally:
         stop.set()
 
 
 def attempt(
-    material: Material, stop: threading.Event, stages: Stages, engine: str, rows: Rows, item: tuple[Path, TrainConfig]
-) -> pd.DataFrame:
+    material: Material, stop: threading.Event, stages: Stages, engine: str, rows: Rows, force: bool,
+    item: tuple[Path, TrainConfig],
+) -> pd.DataFrame:  # fmt: skip
     """Train and write one checkpoint, going on from the last epoch that was finished; the history comes last."""
     folder, config = item
     run = RunDirectory(folder / "training")
-    with alone(run, True) as mine:
+    with alone(run, force=force) as mine:
         return trained(material, stop, stages, engine, rows, folder, config, run) if mine else run.read_table(TABLE)
 
 
@@ -137,8 +163,8 @@ def trained(
 ) -> pd.DataFrame:  # fmt: skip
     name = f"{config.pool[0]} seed {config.seed}"
     if config.what == "projection":
-        torch.set_num_threads(1)
-    start(run, config)
+        torch.set_num_threads(1)  # of this thread; trainings puts back what is the process's
+    start(run, config, plugged(config))
     rows.begin(name)
 
     def alive() -> None:
@@ -156,7 +182,7 @@ def trained(
     run.write_table(TABLE, history)
     notes = [*material.notes, f"epoch {best} was kept"]
     run.write_manifest(provenance(config, config.seed, material.fingerprints, material.backbone.device, stages, engine,
-                                  notes=notes))  # fmt: skip
+                                  notes, plugins=plugged(config)))  # fmt: skip
     run.discard("state")
     rows.end(name)
     return history
