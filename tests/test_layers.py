@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 ROOMS = [
     *(
         "errors",
+        "silence",
         "records",
         "registry",
         "progress",

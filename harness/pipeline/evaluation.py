@@ -60,7 +60,7 @@ def answer(
         tests = degradation.compare(per_query, list(config.pool))
     run.write_table("texts.parquet", texts(inputs.dataset))
     counts = list(patch_counts(config, inputs, found))
-    notes = padded.notes(inputs.accelerator)
+    notes = [*found.notes, *padded.notes(inputs.accelerator)]
     done = manifest(config, inputs, stages, engine, notes, candidates=about(config, inputs, found), cells=counts)
     return run.finish(summary, per_query, tests, done)
 
