@@ -1,6 +1,7 @@
 """The documents reranked for each query: from FAISS over patches, from pooled vectors, from BM25, or all of them.
 
-Chosen once, on full-length documents, and the same for every cell of a sweep; cached beside the vectors.
+Chosen once, on full-length documents, and the same for every cell of a sweep; cached beside the vectors. Every source
+orders, and cuts, documents of equal scores as trec_eval does: see ``records.ties``.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ import functools
 import io
 import itertools
 import tempfile
+import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -21,14 +24,16 @@ from harness import indexes, packages
 from harness.errors import DataError
 from harness.files import damaged, digest, lock, sealed
 from harness.progress import Stages
-from harness.records import Candidates, Dataset, MultiVectors
+from harness.records import Candidates, Dataset, MultiVectors, ties
 from harness.registry import Registry
 from harness.shards import part, stream
 from harness.work import Map, serial
 
-FORMAT = 1  # raise it when a source or the building of an index changes: cached ones are then made again
-PER_TOKEN = 256  # patches asked for, a query token
+FORMAT = 2  # raise it when a source or the building of an index changes: cached ones are then made again
+PER_TOKEN = 256  # patches that a query token finds, and those that tie with the last of them
+WIDEST, WIDEST_GPU = 1 << 16, 2048  # patches asked for, a query token, at most
 SCORES = 1 << 24  # similarities of pooled vectors held at once
+WIDENED = 1 << 16  # pooled vectors held in float64 at once
 BLOCK = 8  # queries a task
 SEARCHERS = {"faiss": packages.FAISS, "bm25": ("bm25s", "pystemmer")}  # packages that find the candidates
 
@@ -40,8 +45,8 @@ Near = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 class Search:
     """What a candidate source may look at; ``depth`` is how many documents a query it should return at most.
 
-    device: where FAISS searches if it can; notes: takes what the run must say of the search; engine, wide: where shards
-    are indexed and queries searched, and where an index is trained (see harness.engines.base).
+    device: where FAISS searches if it can; engine, wide: where shards are indexed and queries searched, and where an
+    index is trained (see harness.engines.base).
     """
 
     dataset: Dataset
@@ -52,12 +57,18 @@ class Search:
     stages: Stages
     root: Path
     device: str = "cpu"
-    notes: list[str] = field(default_factory=list)
     engine: Map = serial
     wide: Map | None = None
 
 
-SOURCES: Registry[Callable[[Search], np.ndarray]] = Registry("candidates")
+class Ranked(NamedTuple):
+    """What a source gives: rows int64 (Q, any), best first, −1 where empty; notes: what a run must say of them."""
+
+    rows: np.ndarray
+    notes: Sequence[str] = ()
+
+
+SOURCES: Registry[Callable[[Search], Ranked]] = Registry("candidates")
 
 
 def find(source: str, search: Search) -> Candidates:
@@ -67,9 +78,9 @@ def find(source: str, search: Search) -> Candidates:
     spec = index_spec(search) if source == "faiss" else ""
     code = [SOURCES.origin(source), packages.of("numpy", *SEARCHERS.get(source, ()))]
     key = digest(FORMAT, source, spec, search.depth, PER_TOKEN, indexes.PROBES, *names, code)
-    path = search.root / "candidates" / f"{key}.npy"
+    path = search.root / "candidates" / f"{key}.npz"
     cached = source != "exact" and all(names)
-    rows = _cached(path, source, search) if cached else SOURCES[source](search)
+    rows, notes = _cached(path, source, search) if cached else SOURCES[source](search)
     rows = _without_excluded(rows, search)
     if source != "exact":
         rows = rows[:, : search.depth]
@@ -78,30 +89,31 @@ def find(source: str, search: Search) -> Candidates:
     name = f"faiss {spec}" if spec else source
     ids = [query.id for query in search.dataset.queries]
     recall = _recall(rows, search.dataset, search.vectors.ids)
-    return Candidates(ids, search.vectors.ids, rows, name, recall, ranked=source != "exact")
+    return Candidates(ids, search.vectors.ids, rows, name, recall, source != "exact", notes)
 
 
-def _cached(path: Path, source: str, search: Search) -> np.ndarray:
-    """Candidates from the cache; those that are not there are searched, by one process, and cached."""
+def _cached(path: Path, source: str, search: Search) -> Ranked:
+    """Candidates and their notes from the cache; those that are not there are searched, by one process, and cached."""
     if (kept := _load(path, search.stages)) is not None:
         return kept
     with lock(path, "searching these candidates"):
         if (kept := _load(path, search.stages)) is not None:
             return kept
-        rows, content = SOURCES[source](search), io.BytesIO()
-        np.save(content, rows, allow_pickle=False)
+        ranked, content = SOURCES[source](search), io.BytesIO()
+        np.savez(content, rows=ranked.rows, notes=np.array(ranked.notes, str))
         with sealed(path) as write:
             write(content.getvalue())
-    return rows
+    return ranked
 
 
-def _load(path: Path, stages: Stages) -> np.ndarray | None:
+def _load(path: Path, stages: Stages) -> Ranked | None:
     """Cached candidates, or None if they are not there or damaged; the damaged are removed."""
     if not path.exists():
         return None
-    with contextlib.suppress(OSError, ValueError, EOFError):
+    with contextlib.suppress(OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
         if not damaged(path):
-            return np.load(path, allow_pickle=False)
+            with np.load(path, allow_pickle=False) as held:
+                return Ranked(held["rows"], held["notes"].tolist())
     stages.tell(f"{path} is damaged; the candidates are searched again")
     path.unlink(missing_ok=True)
     return None
@@ -130,13 +142,13 @@ def _recall(rows: np.ndarray, dataset: Dataset, ids: Sequence[str]) -> float:
     return float(np.mean(found))
 
 
-def _best(scores: np.ndarray, depth: int) -> np.ndarray:
-    """Rows of the best scores, best first: (Q, n) → int64 (Q, depth); ties in corpus order."""
+def _best(scores: np.ndarray, places: np.ndarray, depth: int) -> np.ndarray:
+    """Rows of the best scores, best first: (Q, n) → int64 (Q, depth or n); equal ones by their places (n)."""
     if depth >= scores.shape[1]:
-        return np.argsort(-scores, axis=1, kind="stable")
+        return np.lexsort((np.broadcast_to(places, scores.shape), -scores), axis=1)
     least = np.partition(scores, -depth, axis=1)[:, -depth]
     near = [np.flatnonzero(mine >= bound) for mine, bound in zip(scores, least, strict=True)]
-    return np.stack([rows[np.argsort(-mine[rows], kind="stable")[:depth]]
+    return np.stack([rows[np.lexsort((places[rows], -mine[rows]))[:depth]]
                      for mine, rows in zip(scores, near, strict=True)])  # fmt: skip
 
 
@@ -148,22 +160,30 @@ def _fill(found: Sequence[np.ndarray], depth: int) -> np.ndarray:
 
 
 @SOURCES.register("exact")
-def exact(search: Search) -> np.ndarray:
+def exact(search: Search) -> Ranked:
     """Every document is a candidate; nothing is lost, and nothing is ranked."""
-    return np.tile(np.arange(len(search.vectors), dtype=np.int64), (len(search.dataset.queries), 1))
+    return Ranked(np.tile(np.arange(len(search.vectors), dtype=np.int64), (len(search.dataset.queries), 1)))
 
 
 @SOURCES.register("pooled")
-def pooled(search: Search) -> np.ndarray:
+def pooled(search: Search) -> Ranked:
     """The ranking by one vector an item: the normalised mean of its patches, by inner product, exact."""
-    found = []
+    found, places = [], ties(search.vectors.ids)
     with search.stages("candidates: pooled", len(search.dataset.queries), "queries") as advance:
         asked, means = mean_vectors(search.queries), mean_vectors(search.vectors, search.engine)
         together = max(1, SCORES // len(means))
         for start in range(0, len(asked), together):
-            found.append(_best(asked[start : start + together] @ means.T, search.depth + 1))
+            found.append(_best(_products(asked[start : start + together], means), places, search.depth + 1))
             advance(len(found[-1]))
-    return np.concatenate(found)
+    return Ranked(np.concatenate(found))
+
+
+def _products(asked: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """Inner products, float32 (Q, n), of sums in float64: equal vectors tie, wherever in a block of BLAS they stand."""
+    wide, products = asked.astype(np.float64), np.empty((len(asked), len(means)), np.float32)
+    for start in range(0, len(means), WIDENED):
+        products[:, start : start + WIDENED] = wide @ means[start : start + WIDENED].T.astype(np.float64)
+    return products
 
 
 def mean_vectors(vectors: MultiVectors, engine: Map = serial) -> np.ndarray:
@@ -185,7 +205,7 @@ def _sums(vectors: MultiVectors, shard: tuple[int, int, int]) -> np.ndarray:
 
 
 @SOURCES.register("bm25")
-def bm25(search: Search) -> np.ndarray:
+def bm25(search: Search) -> Ranked:
     """BM25 over the text, k1 = 0.9 and b = 0.4 as in Anserini's flat index, English stop words, Snowball stems."""
     import bm25s
     import Stemmer
@@ -193,22 +213,23 @@ def bm25(search: Search) -> np.ndarray:
     if not any(document.text.strip() for document in search.dataset.documents):
         raise DataError("candidates bm25: the pages have no text; give --candidates faiss, pooled or exact")
 
-    def tokenize(texts: list[str]):
-        return bm25s.tokenize(texts, stopwords="en", stemmer=Stemmer.Stemmer("english"), show_progress=False)
+    def tokenize(texts: list[str], ids: bool):
+        stemmer = Stemmer.Stemmer("english")
+        return bm25s.tokenize(texts, stopwords="en", stemmer=stemmer, return_ids=ids, show_progress=False)
 
     with search.stages("candidates: bm25", len(search.dataset.queries), "queries") as advance:
         index = bm25s.BM25(method="lucene", k1=0.9, b=0.4)
-        words = tokenize([document.text for document in search.dataset.documents])
+        words = tokenize([document.text for document in search.dataset.documents], ids=True)
         if not words.vocab:  # nothing but stop words
-            return np.full((len(search.dataset.queries), 1), -1, np.int64)
+            return Ranked(np.full((len(search.dataset.queries), 1), -1, np.int64))
         index.index(words, show_progress=False)
-        depth = min(search.depth + 1, len(search.dataset.documents))
-        asked = tokenize([query.text for query in search.dataset.queries])
-        rows, scores = index.retrieve(asked, k=depth, show_progress=False)
-        advance(len(rows))
-    order = np.lexsort((rows, -scores), axis=1)  # ties in corpus order
-    rows, scores = (np.take_along_axis(one, order, axis=1) for one in (rows, scores))
-    return np.where(scores > 0, rows, -1).astype(np.int64)
+        places, found = ties(search.vectors.ids), []
+        for asked in tokenize([query.text for query in search.dataset.queries], ids=False):
+            scores = index.get_scores_from_ids(index.get_tokens_ids(asked))[None]
+            rows = _best(scores, places, search.depth + 1)
+            found.append(np.where(np.take_along_axis(scores, rows, axis=1) > 0, rows, -1))
+            advance(1)
+    return Ranked(np.concatenate(found))
 
 
 def index_spec(search: Search) -> str:
@@ -217,7 +238,7 @@ def index_spec(search: Search) -> str:
 
 
 @SOURCES.register("faiss")
-def faiss(search: Search) -> np.ndarray:
+def faiss(search: Search) -> Ranked:
     """The patches nearest to each query token give their documents, ranked by an approximate MaxSim.
 
     A token that did not find a document counts as its weakest find, as in XTR (Lee et al., 2023).
@@ -227,11 +248,11 @@ def faiss(search: Search) -> np.ndarray:
     with tempfile.TemporaryDirectory() as scratch:
         root = search.root if search.vectors.fingerprint else Path(scratch)
         path = indexes.fetch(spec, search.vectors, search.stages, root, search.engine, search.wide)
-        moved, note = indexes.placed(path, spec, search.device)
-        search.notes.extend(note)
+        moved, unmoved = indexes.placed(path, spec, search.device)
         near, engine = (moved.search, serial) if moved else (functools.partial(indexes.nearest, path), search.engine)
         tokens = np.asarray(search.queries.vectors[:], np.float32)
-        ask = functools.partial(_ranked, near, tokens, search.queries.offsets, search.vectors.offsets, search.depth + 1)
+        ask = functools.partial(_ranked, near, WIDEST_GPU if moved else WIDEST, tokens, search.queries.offsets,
+                                search.vectors.offsets, ties(search.vectors.ids), search.depth + 1)  # fmt: skip
         blocks = (range(first, min(first + BLOCK, len(rows))) for first in range(0, len(rows), BLOCK))
         with (
             search.stages("candidates: search", len(rows), "queries") as advance,
@@ -240,22 +261,37 @@ def faiss(search: Search) -> np.ndarray:
             for block, found in engine(ask, blocks):
                 rows[block.start : block.stop] = found
                 advance(len(block))
-    return rows
+    return Ranked(rows, [*indexes.sampled(spec, search.vectors), *unmoved])
 
 
-def _ranked(near: Near, tokens: np.ndarray, bounds: np.ndarray, offsets: np.ndarray, depth: int, queries: range):
+def _ranked(
+    near: Near, widest: int, tokens: np.ndarray, bounds: np.ndarray, offsets: np.ndarray, places: np.ndarray,
+    depth: int, queries: range,
+) -> np.ndarray:  # fmt: skip
     """The best documents of some queries, int64 (queries, depth); bounds are of the tokens, offsets of the patches."""
-    found, asked = [], min(PER_TOKEN, int(offsets[-1]))
+    found, most = [], min(widest, int(offsets[-1]))
     for query in queries:
-        scores, patches = near(tokens[bounds[query] : bounds[query + 1]], asked)  # each (t, asked)
-        documents = np.searchsorted(offsets, patches.ravel(), side="right") - 1
-        gain = (scores - scores.min(axis=1, keepdims=True, where=patches >= 0, initial=np.inf)).ravel()
-        token = np.repeat(np.arange(len(scores)), scores.shape[1])
-        real = np.flatnonzero(patches.ravel() >= 0)
-        best = real[np.lexsort((-gain[real], documents[real], token[real]))]
-        first = np.ones(len(best), bool)  # of each (token, document): the best patch
-        first[1:] = (np.diff(token[best]) != 0) | (np.diff(documents[best]) != 0)
-        total = np.bincount(documents[best[first]], gain[best[first]])
-        ranked = np.unique(documents[best])
-        found.append(ranked[np.argsort(-total[ranked], kind="stable")])
+        mine, asked = tokens[bounds[query] : bounds[query + 1]], min(PER_TOKEN + 1, most)
+        while True:
+            scores, patches = near(mine, asked)  # each (t, asked)
+            least = scores[:, :PER_TOKEN].min(axis=1, keepdims=True, where=patches[:, :PER_TOKEN] >= 0, initial=np.inf)
+            documents, gains = _gains(scores - least, np.where(scores >= least, patches, -1), offsets)
+            tied = (patches[:, -1] >= 0) & (scores[:, -1] == least[:, 0])
+            if asked == most or (gains > 0).sum() >= depth or not tied.any():
+                break
+            asked = min(8 * asked, most)  # what ties with the last find gains nothing, but may be among the best
+        found.append(documents[np.lexsort((places[documents], -gains))])
     return _fill(found, depth)
+
+
+def _gains(gain: np.ndarray, patches: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Documents found by a query's tokens, int64 (n), and the sums of their best gains, (n): both (t, asked), a patch
+    −1 where there is none."""
+    documents = np.searchsorted(offsets, patches.ravel(), side="right") - 1
+    gain, token = gain.ravel(), np.repeat(np.arange(len(patches)), patches.shape[1])
+    real = np.flatnonzero(patches.ravel() >= 0)
+    best = real[np.lexsort((-gain[real], documents[real], token[real]))]
+    first = np.ones(len(best), bool)  # of each (token, document): the best patch
+    first[1:] = (np.diff(token[best]) != 0) | (np.diff(documents[best]) != 0)
+    ranked, at = np.unique(documents[best[first]], return_inverse=True)
+    return ranked, np.bincount(at, gain[best[first]], minlength=len(ranked))

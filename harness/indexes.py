@@ -7,12 +7,9 @@ What a search reads is mapped, and the system's to give back.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import math
-import os
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +23,7 @@ from harness.packages import FAISS, of
 from harness.progress import Stages
 from harness.records import MultiVectors
 from harness.shards import part, stream
+from harness.silence import silent
 from harness.work import Map, serial
 
 FORMAT = 1  # raise it when the building of an index changes: cached ones are then made again
@@ -78,6 +76,13 @@ def fetch(spec: str, vectors: MultiVectors, stages: Stages, root: Path, engine: 
             if not _whole(path, stages):
                 _build(path, spec, vectors, stages, engine, wide or serial)
     return path
+
+
+def sampled(spec: str, vectors: MultiVectors) -> list[str]:
+    """A note where an index is trained on fewer patches than there are, from the cache or not."""
+    index, total = _empty(spec, vectors), vectors.vectors.shape[0]
+    fewer = not index.is_trained and _wanted(index) < total
+    return [f"index {spec} is trained on {_wanted(index):,} of {total:,} patches, evenly spaced"] if fewer else []
 
 
 def opened(path: Path) -> Any:
@@ -183,14 +188,10 @@ def _inverted(index):
 
 
 def _trained(spec: str, vectors: MultiVectors) -> tuple[bytes, int]:
-    """A trained index without patches, as bytes, and how many patches a part of it takes: all if parts do not merge
-    into what one index alone would be."""
+    """A trained index without patches, as bytes, and how many patches a part of it takes: all if parts do not merge."""
     import faiss
 
-    try:
-        index = faiss.index_factory(vectors.dim, spec.removeprefix(DISK), faiss.METRIC_INNER_PRODUCT)
-    except RuntimeError:
-        raise OptionError(f"index {spec!r} is no FAISS factory string for {vectors.dim} dimensions") from None
+    index = _empty(spec, vectors)
     if spec.startswith(DISK) and _inverted(index) is None:
         raise OptionError(f"index {spec!r} has no inverted lists to lie on disk; give disk, or disk:ivf-pq")
     if not index.is_trained:
@@ -202,11 +203,25 @@ def _trained(spec: str, vectors: MultiVectors) -> tuple[bytes, int]:
     return faiss.serialize_index(index).tobytes(), most
 
 
+def _empty(spec: str, vectors: MultiVectors) -> Any:
+    """An index of that kind, neither trained nor filled. Raises OptionError if there is no such kind."""
+    import faiss
+
+    try:
+        return faiss.index_factory(vectors.dim, spec.removeprefix(DISK), faiss.METRIC_INNER_PRODUCT)
+    except RuntimeError:
+        raise OptionError(f"index {spec!r} is no FAISS factory string for {vectors.dim} dimensions") from None
+
+
+def _wanted(index: Any) -> int:
+    """Patches that an index is trained on, where there are so many."""
+    return SAMPLE * (inverted.nlist if (inverted := _inverted(index)) is not None else 1024)
+
+
 def _train(index: Any, spec: str, vectors: MultiVectors) -> None:
     """Train on an even sample of patches."""
-    wanted = SAMPLE * (inverted.nlist if (inverted := _inverted(index)) is not None else 1024)
     total = vectors.vectors.shape[0]
-    picks = np.unique(np.linspace(0, total - 1, min(wanted, total)).astype(np.int64))
+    picks = np.unique(np.linspace(0, total - 1, min(_wanted(index), total)).astype(np.int64))
     try:
         index.train(np.asarray(vectors.vectors[picks], np.float32))
     except RuntimeError as error:
@@ -263,21 +278,6 @@ def _merged_on_disk(trained: bytes, parts: Sequence[Path], path: Path) -> None:
     merged.replace(place)
     faiss.downcast_InvertedLists(inverted.invlists).filename = str(place)  # type: ignore[attr-defined]
     _write(index, path)
-
-
-@contextlib.contextmanager
-def silent(output: int = 1) -> Iterator[None]:
-    """Keep what FAISS's C++ prints off standard output, or error (2), which are the command's own."""
-    kept, nowhere = os.dup(output), os.open(os.devnull, os.O_WRONLY)
-    sys.stdout.flush()
-    os.dup2(nowhere, output)
-    try:
-        yield
-    finally:
-        ctypes.CDLL(None).fflush(None)
-        os.dup2(kept, output)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _write(index: Any, path: Path) -> None:

@@ -5,6 +5,7 @@ Axes, one letter each: Q queries, C candidates, t query tokens, p patches, d dim
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +16,7 @@ import numpy as np
 from ir_measures import Qrel, ScoredDoc
 
 __all__ = ["Arm", "Candidates", "Dataset", "Document", "Manifest", "MultiVectors", "Page", "Qrel", "Query"]
-__all__ += ["ScoredDoc", "SweepScores", "content", "rank"]
+__all__ += ["ScoredDoc", "SweepScores", "content", "rank", "ties"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,8 @@ class Arm:
 class Candidates:
     """The documents reranked for each query, best first where the source ranks them.
 
-    rows: int64 (Q, C) into document_ids, −1 where empty; recall: mean share of a query's relevant documents found.
+    rows: int64 (Q, C) into document_ids, −1 where empty; recall: mean share of a query's relevant documents found;
+    notes: what a run must say of how they were searched.
     """
 
     query_ids: Sequence[str]
@@ -141,10 +143,16 @@ class Candidates:
     source: str
     recall: float
     ranked: bool = True
+    notes: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.rows.ndim != 2 or len(self.rows) != len(self.query_ids):
             raise ValueError(f"rows {self.rows.shape} do not fit {len(self.query_ids)} queries")
+
+    @functools.cached_property
+    def ties(self) -> np.ndarray:
+        """See ``ties``: of the documents, int64 (n)."""
+        return ties(self.document_ids)
 
     def run(self) -> Iterator[ScoredDoc]:
         """The source's own ranking, scored by minus the rank."""
@@ -153,13 +161,23 @@ class Candidates:
                 yield ScoredDoc(query_id, self.document_ids[row], -float(rank))
 
 
+def ties(ids: Sequence[str]) -> np.ndarray:
+    """The place of every document among documents of equal scores, int64 (n): as in trec_eval the greatest id is first.
+
+    Python orders text by code points, which is the order of UTF-8's bytes that trec_eval compares.
+    """
+    places = np.empty(len(ids), np.int64)
+    places[sorted(range(len(ids)), key=ids.__getitem__, reverse=True)] = np.arange(len(ids))
+    return places
+
+
 def rank(candidates: Candidates, rows: np.ndarray, values: np.ndarray, depth: int | None) -> Iterator[ScoredDoc]:
     """Documents by score, best first, at most ``depth`` a query: rows, values (Q, C), rows −1 where empty.
 
-    Ties are cut at the depth in corpus order; trec_eval orders tied documents by their ids.
+    Equal scores are ordered, and cut at the depth, as trec_eval does: see ``ties``.
     """
     for query_id, mine, scores in zip(candidates.query_ids, rows, values, strict=True):
-        order = np.lexsort((mine, -scores))[: min(depth or len(mine), int((mine >= 0).sum()))]
+        order = np.lexsort((candidates.ties[mine], -scores))[: min(depth or len(mine), int((mine >= 0).sum()))]
         for row, score in zip(mine[order].tolist(), scores[order].tolist(), strict=True):
             yield ScoredDoc(query_id, candidates.document_ids[row], score)
 

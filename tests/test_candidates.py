@@ -11,7 +11,7 @@ from harness import candidates, corpora, indexes, metrics
 from harness.candidates import SOURCES, Search, find, index_spec
 from harness.errors import DataError, OptionError
 from harness.progress import Stages
-from harness.records import Dataset, Document, Qrel, Query
+from harness.records import Dataset, Document, MultiVectors, Qrel, Query
 from tests.conftest import multivectors
 
 WORDS = ["ant", "bee", "cat", "dog", "eel", "fox", "gnu", "hen", "ibis", "jay", "kiwi", "lynx"]
@@ -85,7 +85,7 @@ def test_faiss_ranks_as_the_rule_says(tmp_path, monkeypatch, per_token, depth):
     assert found.source == "faiss Flat" and found.ranked and found.rows.shape == (3, depth)
     for query in range(3):
         scores = approximate_maxsim(DOCUMENTS, QUERIES, query, per_token)
-        expected = sorted(scores, key=lambda row: (-round(scores[row], 5), row))[:depth]
+        expected = sorted(scores, key=lambda row: (-round(scores[row], 5), -row))[:depth]  # ties: the greatest id
         assert found.rows[query].tolist() == expected + [-1] * (depth - len(expected))
 
 
@@ -146,7 +146,7 @@ def test_an_index_on_disk_finds_what_the_one_in_memory_finds(tmp_path, monkeypat
     assert len(list(lists.parent.iterdir())) == 2 and lists.stat().st_size >= 3000 * (16 + 8)
     tmp_path.joinpath("moved").mkdir()
     lists.parent.rename(tmp_path / "moved" / "indexes")
-    refuse(monkeypatch, "index_factory")
+    refuse(monkeypatch, "_build")
     deeper = find("faiss", search(documents, queries, tmp_path / "moved", 12, index))
     np.testing.assert_array_equal(deeper.rows[:, :9], held.rows)
 
@@ -157,7 +157,7 @@ def test_an_index_whose_lists_are_damaged_or_gone_is_built_again(tmp_path):
     for spoil in (lambda lists: lists.write_bytes(bytes(lists.stat().st_size)), lambda lists: lists.unlink()):
         [lists] = tmp_path.rglob("*.lists")
         spoil(lists)
-        for path in tmp_path.rglob("*.npy"):
+        for path in tmp_path.rglob("*.npz"):
             path.unlink()
         np.testing.assert_array_equal(
             find("faiss", search(documents, queries, tmp_path, 9, "disk:IVF64,SQ8")).rows, rows
@@ -188,12 +188,11 @@ def test_an_approximate_index_finds_nearly_what_the_flat_one_finds(tmp_path, ind
     assert overlap(found.rows, exact.rows) > 0.9
 
 
-def refuse(monkeypatch, *names):
+def refuse(monkeypatch, name):
     def fail(*_, **__):
-        raise AssertionError("built again")
+        raise AssertionError("built again, or opened")
 
-    for name in names:
-        monkeypatch.setattr(f"faiss.{name}", fail)
+    monkeypatch.setattr(indexes, name, fail)
 
 
 @pytest.mark.parametrize("index", ["Flat", "IVF64,SQ8"])
@@ -201,10 +200,10 @@ def test_an_index_is_built_once(tmp_path, monkeypatch, index):
     documents, queries = named(MANY, "documents"), named(ASKED, "queries")
     fresh = find("faiss", search(MANY, ASKED, tmp_path / "fresh", 9, index))
     find("faiss", search(documents, queries, tmp_path, 5, index))
-    refuse(monkeypatch, "index_factory")
+    refuse(monkeypatch, "_build")
     deeper = find("faiss", search(documents, queries, tmp_path, 9, index))
     np.testing.assert_array_equal(deeper.rows, fresh.rows)
-    refuse(monkeypatch, "read_index")
+    refuse(monkeypatch, "opened")
     np.testing.assert_array_equal(find("faiss", search(documents, queries, tmp_path, 9, index)).rows, fresh.rows)
 
 
@@ -247,9 +246,25 @@ def test_pooled_ranks_by_normalised_means(tmp_path, depth):
         assert found.rows[query].tolist() == np.argsort(-np.array(scores)).tolist()[:depth]
 
 
-def test_pooled_ties_keep_corpus_order(tmp_path):
-    same = dataclasses.replace(multivectors([1] * 6), vectors=np.ones((6, 16), np.float16))
-    assert find("pooled", search(same, QUERIES, tmp_path, 4)).rows.tolist() == [[0, 1, 2, 3]] * 3
+@pytest.mark.parametrize("per_token", [1, 4, 256])
+@pytest.mark.parametrize("source", RANKED)
+def test_ties_are_cut_as_trec_eval_orders_them(tmp_path, monkeypatch, source, per_token):
+    """By the ids, the greatest first, wherever a document stands; however many tie, and whatever FAISS finds first."""
+    monkeypatch.setattr(candidates, "PER_TOKEN", per_token)
+    ids = [f"{number:x}" for number in np.random.default_rng(0).permutation(3000)]
+    same = dataclasses.replace(multivectors([1] * 3000), vectors=np.full((3000, 16), 0.25, np.float16), ids=ids)
+    rows = find(source, search(same, QUERIES, tmp_path, 4)).rows
+    assert [[ids[row] for row in mine] for mine in rows] == [sorted(ids, reverse=True)[:4]] * 3
+
+
+@pytest.mark.parametrize("source", ["faiss", "pooled"])
+@pytest.mark.parametrize("dim", [3, 64, 128])
+def test_equal_documents_tie_wherever_they_stand(tmp_path, source, dim):
+    """A block of BLAS rounds its edges otherwise than its middle."""
+    one = multivectors([2], dim).vectors
+    same = MultiVectors([f"{at:03d}" for at in range(333)], np.tile(one, (333, 1)), np.arange(334) * 2)
+    rows = find(source, search(same, multivectors([5] * 9, dim, 1, "q"), tmp_path, 50)).rows
+    assert rows.tolist() == [list(range(332, 282, -1))] * 9
 
 
 def test_bm25_puts_the_rare_word_first_and_leaves_the_rest_empty(tmp_path):
@@ -275,7 +290,7 @@ def test_bm25_that_finds_nothing_at_all_is_refused(tmp_path, documents, query):
 def test_damaged_candidates_and_indexes_are_made_again(tmp_path):
     question = search(named(DOCUMENTS, "documents"), named(QUERIES, "queries"), tmp_path)
     rows = find("faiss", question).rows
-    for path in [*tmp_path.rglob("*.npy"), *tmp_path.rglob("*.faiss")]:
+    for path in [*tmp_path.rglob("*.npz"), *tmp_path.rglob("*.faiss")]:
         path.write_bytes(b"")
     np.testing.assert_array_equal(find("faiss", question).rows, rows)
 

@@ -12,7 +12,19 @@ import pytest
 ROOT = Path(__file__).parents[1]
 HOUSE = ROOT / "harness"
 ROOMS = [
-    *("errors", "records", "packages", "plugins", "registry", "progress", "files", "work", "randomness", "corpora"),
+    *(
+        "errors",
+        "silence",
+        "records",
+        "packages",
+        "plugins",
+        "registry",
+        "progress",
+        "files",
+        "work",
+        "randomness",
+        "corpora",
+    ),
     *("encoders", "shards", "store", "lengths", "injection", "indexes", "candidates", "aggregators", "scoring"),
     *("concentration", "metrics", "stats", "degradation", "worlds", "training", "engines", "audit", "planning", "runs"),
     *("comparison", "reports", "config", "pipeline", "cli"),

@@ -120,7 +120,7 @@ def test_the_text_of_a_page_is_read_where_the_corpus_has_it(folder, tmp_path):
     found = corpora.load(str(hub(tmp_path / "hub", folder, **texts)))
     assert [document.text for document in found.documents] == ["one", "two", "", ""]
     search = candidates.Search(found, multivectors([1] * 4), multivectors([1] * 4), 4, "", Stages(), tmp_path)
-    assert (candidates.SOURCES["bm25"](search) == -1).all()  # no query has these words; but it is no mistake
+    assert (candidates.SOURCES["bm25"](search).rows == -1).all()  # no query has these words; but it is no mistake
 
 
 def test_a_changed_image_changes_fingerprint_and_key_but_its_place_does_not(folder, tmp_path):
@@ -227,7 +227,7 @@ def test_a_damaged_or_missing_parquet_file_is_named(folder, tmp_path):
 def test_a_strange_id_decides_no_file_name(folder, tmp_path):
     names = ["../../../escaped", "<script>alert(1)</script>", "/etc/passwd", "x" * 300]
     place = hub(tmp_path / "hub", folder, own=lambda at: names[at])
-    assert [document.id for document in corpora.load(str(place)).documents] == names
+    assert {document.id for document in corpora.load(str(place)).documents} == set(names)
     assert {len(path.name) for path in (cache_folder() / "pages").iterdir()} == {64}
     assert not list(tmp_path.rglob("escaped*"))
 

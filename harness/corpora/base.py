@@ -148,7 +148,7 @@ def check(name: str, split: str | None = None) -> Card:
 
 
 def load(name: str, split: str | None = None, limit: int | None = None) -> Dataset:
-    """A judged collection; ``limit`` keeps the first queries. Raises DataError with all that is wrong with it."""
+    """A judged collection; ``limit`` keeps the first queries by id. Raises DataError with all that is wrong with it."""
     card = check(name, split)
     split = split or card.splits[0]
     return checked(card, split, SOURCES[card.source](card, split), limit)
@@ -163,6 +163,7 @@ def checked(card: Card, split: str, raw: Collection, limit: int | None = None) -
         raw.qrels = [qrel for qrel in raw.qrels if qrel.doc_id not in set(empty)]
         notes.append(f"{len(empty):,} documents without text left out")
     _check(raw, [] if card.drop_empty else empty)
+    _sort(raw)
     judged = list(dict.fromkeys(raw.qrels))
     if len(judged) < len(raw.qrels):
         notes.append(f"{len(raw.qrels) - len(judged):,} judgments given twice count once")
@@ -187,6 +188,18 @@ def checked(card: Card, split: str, raw: Collection, limit: int | None = None) -
     qrels = [qrel for qrel in raw.qrels if qrel.query_id in kept]
     fingerprint = _fingerprint(raw.version, raw.documents, queries, qrels, excluded)
     return Dataset(card.name, split, raw.documents, queries, qrels, fingerprint, notes, excluded)
+
+
+def _sort(raw: Collection) -> None:
+    """Everything in the order of its ids, shorter ones first, so that numbers count up: no figure depends on the order
+    of lines in a file."""
+
+    def place(name: str) -> tuple[int, str]:
+        return len(name), name
+
+    raw.documents.sort(key=lambda document: place(document.id))
+    raw.queries.sort(key=lambda query: place(query.id))
+    raw.qrels.sort(key=lambda qrel: (place(qrel.query_id), place(qrel.doc_id)))
 
 
 def _check(raw: Collection, empty: Sequence[str]) -> None:

@@ -12,15 +12,15 @@ import importlib.util
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from harness.engines.base import ENGINES
 from harness.engines.local import WAITING, cores
 from harness.errors import DataError, HarnessError, OptionError, first_line
 from harness.packages import versions
+from harness.silence import silent
 
 RETRIES = 5  # times that a task is done again when its worker died
 STORE = 256 << 20  # bytes of a local cluster's object store: no vectors go through it, only work and scores
@@ -115,25 +115,12 @@ def _connected(address: str | None) -> Any:
         _answers(address)
         how = {"address": address, "log_to_driver": False, "logging_level": "critical"}
     try:
-        with _silent() if address else nullcontext():  # a line a second of its own while it waits for a cluster
+        with silent(2) if address else nullcontext():  # a line a second of its own while it waits for a cluster
             ray.init(**how)
     except Exception as error:  # Ray's errors share no base class here
         where = "no local Ray cluster could be started" if address is None else f"no Ray cluster at {address!r}"
         raise OptionError(f"{where}: {first_line(error)}") from None
     return ray
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """What libraries in other languages write to standard error is lost."""
-    kept = os.dup(2)
-    try:
-        with Path(os.devnull).open("w") as nothing:
-            os.dup2(nothing.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 def _answers(address: str) -> None:

@@ -63,7 +63,7 @@ def answer(
         summary = degradation.summarise(per_query, np.random.default_rng(config.seed))
         tests = degradation.compare(per_query, list(config.pool), degradation.reached(counts))
     run.write_table("texts.parquet", texts(inputs.dataset))
-    notes = padded.notes(inputs.accelerator)
+    notes = [*found.notes, *padded.notes(inputs.accelerator)]
     done = manifest(config, inputs, stages, engine, notes, candidates=about(config, inputs, found), cells=counts)
     return run.finish(summary, per_query, tests, done)
 

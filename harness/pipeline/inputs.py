@@ -85,7 +85,7 @@ def prepare(config: Retrieval, device: str, stages: Stages, engine: Engine, trus
 
 def find_candidates(config: Reranking, inputs: Inputs, stages: Stages, engine: Engine) -> Candidates:
     search = candidates.Search(inputs.dataset, inputs.documents, inputs.queries, config.depth, config.index, stages,
-                               cache_folder(), inputs.device, inputs.notes, engine, engine.wide)  # fmt: skip
+                               cache_folder(), inputs.device, engine, engine.wide)  # fmt: skip
     return candidates.find(config.candidates, search)
 
 

@@ -29,6 +29,7 @@ from harness.progress import Stages
 from harness.records import Candidates, Dataset, Document, MultiVectors, Qrel, Query, SweepScores
 from harness.runs import RunDirectory
 from harness.scoring.sweep import sweep
+from harness.silence import silent
 
 STORED = 1 << 26  # bytes of vectors that are written, checked and read
 ENCODED = 8192  # tokens that an encoder is timed on
@@ -165,7 +166,7 @@ def _index(work: Work, root: Path) -> dict[str, float]:
         return {"assign": 0.0, "quantise": 0.0, "code": large["index"] / rows, "scan": scan,
                 "asked": max(0.0, small["search"] / tokens - rows // 4 * scan)}  # fmt: skip
     many, few = (_searched(work, root / str(lists), f"IVF{lists},SQ8", rows) for lists in (MANY, FEW))
-    with threadpool_limits(1), indexes.silent(2):  # many threads wait for each other in work this small
+    with threadpool_limits(1), silent(2):  # many threads wait for each other in work this small
         own = few if kind in ("", f"IVF{FEW},SQ8") else _searched(work, root / "own", kind, rows)
     products = rows * (MANY - FEW) + ITERATIONS * min(rows, indexes.SAMPLE * MANY) * MANY
     assign = max(1e-13, (many["train"] + many["index"] - few["index"]) / (products * work.dims))

@@ -70,7 +70,9 @@ def answer(
 ) -> Result:  # fmt: skip
     """Attack, measure and write the run. split: as split_gold gives it."""
     gold, others, added = split
-    notes = [f"{added:,} relevant documents outside the candidates were added for this experiment"] if added else []
+    notes = list(found.notes)
+    if added:
+        notes.append(f"{added:,} relevant documents outside the candidates were added for this experiment")
     per_query = pd.concat(score(config, inputs, gold, others, run, work, stages), ignore_index=True)
     summary = degradation.summarise_stress(per_query, np.random.default_rng(config.seed))
     tests = degradation.compare_losses(per_query, list(config.pool))
