@@ -103,13 +103,16 @@ def student(values: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, ...]:
 
 
 def paired(a: np.ndarray, b: np.ndarray, level: float = 0.95) -> Paired:
-    """Student's paired t-test of a against b, each (Q).
+    """Student's paired t-test of a against b, each (Q); queries on which either is NaN are left out.
 
     Interval, t and p are NaN where fewer than FEWEST queries differ (if there are fewer queries, where any does not).
     Where all differ by the same amount there is no spread and no t; from FEWEST queries on, p is then the sign test's,
     2^(1−Q).
     """
     difference = np.asarray(a, float) - np.asarray(b, float)
+    difference = difference[~np.isnan(difference)]
+    if not len(difference):
+        return Paired(0, np.nan, np.nan, np.nan, np.nan, np.nan, 0, 0, 0)
     n, wins, losses = len(difference), int((difference > 0).sum()), int((difference < 0).sum())
     mean, low, high, t, p = map(float, student(difference, level))
     if wins + losses < min(n, FEWEST):

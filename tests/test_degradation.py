@@ -253,3 +253,16 @@ def test_the_interval_is_the_generators_and_a_cells_own():
 def test_the_interval_of_equal_values_is_a_point():
     low, high = stats.bootstrap(np.full((2, 25), 0.3), np.random.default_rng(0))
     np.testing.assert_allclose([low, high], 0.3, rtol=1e-12)
+
+
+def test_queries_without_a_value_are_left_out_and_are_no_evidence():
+    random = np.random.default_rng(0)
+    a, b = random.random((2, 20))
+    holes = a.copy()
+    holes[[3, 7]] = np.nan
+    got, wanted = stats.paired(holes, b), stats.paired(np.delete(a, [3, 7]), np.delete(b, [3, 7]))
+    assert got == wanted and got.n == 18 and got.p > 0.001
+    none = stats.paired(np.full(20, np.nan), b)
+    assert (none.n, none.wins, none.ties, none.losses) == (0, 0, 0, 0) and np.isnan(
+        [none.p, none.mean_difference]
+    ).all()

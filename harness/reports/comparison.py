@@ -11,6 +11,7 @@ from rich.table import Table
 from harness.comparison import PLACES
 from harness.errors import plain
 from harness.records import Manifest
+from harness.reports.claims import rule
 from harness.reports.tables import short
 
 NAME = 60  # letters of an id
@@ -29,7 +30,8 @@ def show(summary: pd.DataFrame, tests: pd.DataFrame, queries: pd.DataFrame, mani
         f" {escape(config['baseline'])}, {int(tests['n'].max()):,} queries.",
         *(f"Note: {escape(note)}." for note in manifest.notes),
         "A cell is the value, below it the paired difference from the baseline with half its 95 % interval. † marks"
-        " Holm-corrected p < 0.05 over all tests of this comparison (paired t-test over queries).",
+        " Holm-corrected p < 0.05 over all tests of this comparison (paired t-test over queries)."
+        f" {rule()}",
     ]
     for line in lines:
         console.print(line, highlight=False)

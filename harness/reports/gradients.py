@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.records import Manifest
+from harness.reports.claims import rule
 from harness.reports.tables import opening
 
 
@@ -20,7 +21,8 @@ def show(summary: pd.DataFrame, tests: pd.DataFrame, manifest: Manifest, path: s
     console.print(
         f"\nNorms of the score's gradient on the patches of a relevant document, {pairs:,} (query, document) pairs."
         " Gini is the study's [95 % bootstrap interval]; the standard one is larger by 1/patches. Effective patches are"
-        " exp of the entropy of the shares; zero is the share of patches without any gradient.",
+        " exp of the entropy of the shares; zero is the share of patches without any gradient."
+        f" {rule('pairs')}",
         highlight=False,
     )
     for length, rows in summary.groupby("length", sort=False):

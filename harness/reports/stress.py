@@ -10,6 +10,7 @@ from rich.table import Table
 
 from harness.errors import plain
 from harness.records import Manifest
+from harness.reports.claims import rule
 from harness.reports.comparison import NAME
 from harness.reports.tables import dagger, opening
 
@@ -62,7 +63,8 @@ def reading(manifest: Manifest) -> list[str]:
         "K patches are injected into every candidate that is not relevant. A row is a pool, a column a count K. A cell"
         " is the mean over queries, then what is left of the value at K = 0; below it the 95 % bootstrap interval of"
         f" what is left. † marks a loss that differs from {manifest.config['pool'][0]}'s (paired t-test,"
-        " Holm-corrected p < 0.05). The hijack rate is the share of a token's selection held by injected patches.",
+        " Holm-corrected p < 0.05). The hijack rate is the share of a token's selection held by injected patches."
+        f" {rule()}",
     ]
 
 

@@ -12,6 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.records import Manifest
+from harness.reports.claims import Tested, p_text, rule
+from harness.reports.findings import tested
 from harness.reports.tables import short
 from harness.worlds.analysis import SLOPE, UNIT
 
@@ -28,7 +30,7 @@ def show(summary: pd.DataFrame, tests: pd.DataFrame, manifest: Manifest, path: s
         *(f"Note: {note}." for note in manifest.notes),
         f"Intervals are Student's over seeds; † marks a difference from {config['pool'][0]} (paired t-test over seeds,"
         " Holm-corrected p < 0.05). Under injection a cell is Recall@1 and its share of the value at K = 0, below it"
-        " the hijack rate.",
+        f" the hijack rate. {rule('seeds')}",
     ):
         console.print(line, highlight=False)
     console.print(training(table, marked, config["epochs"]))
@@ -138,11 +140,32 @@ def claims(tests: pd.DataFrame, lengths: list[int]) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a test says of a claim: holds, the contrary holds, no difference seen, not tested; with its numbers."""
+    """What a test says of a claim: holds, the contrary holds, no difference seen, not tested.
+
+    sign: of the difference that the claim expects; test: None where there is none.
+    """
 
     claim: str
-    word: str
-    numbers: str = ""
+    sign: int
+    test: Tested | None = None
+    interval: str = ""
+
+    @property
+    def word(self) -> str:
+        if self.test is None or self.test.p is None:
+            return "not tested"
+        if not self.test.significant:
+            return "no difference seen"
+        return "holds" if self.test.difference * self.sign > 0 else "the contrary holds"
+
+    @property
+    def numbers(self) -> str:
+        """The paired difference with its interval and corrected p, or why it was not tested."""
+        if self.test is None:
+            return " (no seed has both values)"
+        if self.test.p is None:
+            return f" ({self.test.numbers}: {self.test.why('seeds')})"
+        return f" ({self.test.difference:+.3f} {self.interval}, Holm-corrected {p_text(self.test.p)})"
 
 
 def judged(tests: pd.DataFrame, lengths: list[int]) -> dict[str, list[Verdict]]:
@@ -165,13 +188,9 @@ def judged(tests: pd.DataFrame, lengths: list[int]) -> dict[str, list[Verdict]]:
     return found
 
 
-def verdict(claim: str, tested: pd.DataFrame, sign: int) -> Verdict:
-    """Holds, the contrary holds, or no difference; with the paired difference and its corrected p."""
-    if not len(tested) or pd.isna(tested["p_holm"].iloc[0]):
-        return Verdict(claim, "not tested")
-    row = tested.iloc[0]
-    word = "no difference seen"
-    if row["p_holm"] < 0.05:
-        word = "holds" if row["mean_difference"] * sign > 0 else "the contrary holds"
-    interval = f"[{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]"
-    return Verdict(claim, word, f" ({row['mean_difference']:+.3f} {interval}, Holm-corrected p = {row['p_holm']:.2g})")
+def verdict(claim: str, rows: pd.DataFrame, sign: int) -> Verdict:
+    """A claim and the test of it."""
+    if not len(rows):
+        return Verdict(claim, sign)
+    row = rows.iloc[0]
+    return Verdict(claim, sign, tested(rows)[0], f"[{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]")

@@ -14,6 +14,7 @@ from rich.table import Table
 from harness import degradation as statistics
 from harness.lengths import ARMS
 from harness.records import Manifest
+from harness.reports.claims import rule
 
 
 def show(summary: pd.DataFrame, tests: pd.DataFrame, manifest: Manifest, path: str, console: Console) -> None:
@@ -49,7 +50,7 @@ def reading(manifest: Manifest) -> list[str]:
         "A row is a pool, a column a document length L in patches. A cell is the mean over queries, then what is left"
         " of the value at the shortest length; below it the 95 % bootstrap interval. The slope is the change for each"
         f" doubling of L. † marks a difference from {manifest.config['pool'][0]} (paired t-test, Holm-corrected"
-        " p < 0.05).",
+        f" p < 0.05). {rule()}",
     ]
 
 

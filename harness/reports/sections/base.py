@@ -8,8 +8,8 @@ import pandas as pd
 
 from harness.records import Manifest
 from harness.registry import Registry
+from harness.reports.claims import LEVEL, rule
 from harness.reports.content import Section
-from harness.reports.findings import LEVEL
 from harness.reports.reading import FinishedRun
 
 SECTIONS: Registry[Callable[[FinishedRun, str], Section]] = Registry("section")
@@ -33,9 +33,14 @@ def opening(run: FinishedRun, n: int | None, unit: str = "queries") -> tuple[str
     return (asked, *notes(run.manifest))
 
 
+def reading(text: str, baseline: str, unit: str = "queries") -> str:
+    """How tables are read, with what their tests need."""
+    return f"{text.format(baseline=baseline)} {rule(unit)}"
+
+
 def notes(manifest: Manifest) -> Iterator[str]:
     for note in manifest.notes:
-        yield f"{note[0].upper()}{note[1:]}."
+        yield f"Note: {note}."
 
 
 def missing(run: FinishedRun, wanted: Iterable[str]) -> tuple[str, ...]:

@@ -8,9 +8,10 @@ import pandas as pd
 
 from harness.comparison import PLACES
 from harness.reports import findings
+from harness.reports.claims import LEVEL
 from harness.reports.content import EMPTY, Axes, Cell, Choice, Column, Figure, Row, Section, Table, decimals, interval
 from harness.reports.reading import FinishedRun
-from harness.reports.sections.base import SECTIONS, opening
+from harness.reports.sections.base import SECTIONS, opening, reading
 from harness.reports.sections.evaluation import slug
 
 READING = (
@@ -34,9 +35,10 @@ def compare(run: FinishedRun, name: str) -> Section:
     runs = tuple(dict.fromkeys([config["baseline"], *config["runs"]]))
     figures = tuple(Figure(one.name, one.title, "The difference of every run from the baseline with 95 % intervals; the"
                            " table holds the same numbers.", (one,)) for one in tables)  # fmt: skip
+    said = tuple(map(str, findings.compared(tests, config["baseline"])))
     return Section(
         name, run, f"Comparison with {config['baseline']}: {config['dataset']}", opening(run, int(tests["n"].max())),
-        tuple(findings.compared(tests, config["baseline"])), READING.format(baseline=config["baseline"]), tuple(tables),
+        said, reading(READING, config["baseline"]), tuple(tables),
         figures, tuple(Choice(key, labels[key], values) for key, values in options.items()), runs, "Runs",
     )  # fmt: skip
 
@@ -80,4 +82,4 @@ def cell(row: pd.Series | None, test: pd.Series | None, base: bool) -> Cell:
     low, high = (float(test[name]) if pd.notna(test[name]) else None for name in ("ci_low", "ci_high"))
     difference = float(test["mean_difference"])
     return Cell(value, decimals(value), difference, decimals(difference, "+"), low, high, interval(low, high), n,
-                bool(test["p_holm"] < findings.LEVEL))  # fmt: skip
+                bool(test["p_holm"] < LEVEL))  # fmt: skip

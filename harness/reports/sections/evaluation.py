@@ -7,7 +7,7 @@ import pandas as pd
 from harness.reports import findings
 from harness.reports.content import Axes, Cell, Choice, Column, Figure, Row, Section, Table, decimals, interval, share
 from harness.reports.reading import FinishedRun
-from harness.reports.sections.base import SECTIONS, missing, opening, significant
+from harness.reports.sections.base import SECTIONS, missing, opening, reading, significant
 from harness.reports.tables import about_arm, per_doubling, sloped
 
 READING = (
@@ -24,7 +24,7 @@ def evaluation(run: FinishedRun, name: str) -> Section:
     arms = {arm: f"Arm {arm}: {about_arm(arm, run.manifest)}" for arm in config["arms"]}
     tables = tuple(table(run, arm, measure, about) for measure in config["measures"] for arm, about in arms.items())
     of_first = [one for one in tables if one.where["measure"] == config["measures"][0]]
-    said = [" ".join(one.says) for one in of_first] + findings.ceiling(run.manifest.candidates)
+    said = [" ".join(one.says) for one in of_first] + [str(one) for one in findings.ceiling(run.manifest.candidates)]
     figures = [Figure(f"{slug(measure)}-by-length", f"{measure} by document length",
                       f"{measure} of every pool against document length, an arm a panel, bands are 95 % intervals;"
                       " the tables hold the same numbers.",
@@ -32,7 +32,7 @@ def evaluation(run: FinishedRun, name: str) -> Section:
                for measure in config["measures"]]  # fmt: skip
     return Section(
         name, run, f"Document length: {config['dataset']}, {config['checkpoint']}",
-        opening(run, int(summary["n_queries"].iloc[0])), tuple(said), READING.format(baseline=config["pool"][0]),
+        opening(run, int(summary["n_queries"].iloc[0])), tuple(said), reading(READING, config["pool"][0]),
         tables, tuple(figures),
         (Choice("measure", "Measure", tuple(config["measures"])), Choice("arm", "Arm", tuple(arms), arms)),
         tuple(config["pool"]), missing=missing(run, ["texts.parquet"]),
@@ -65,7 +65,7 @@ def table(run: FinishedRun, arm: str, measure: str, about: str) -> Table:
         f"{slug(measure)}-{arm}", f"{measure}, arm {arm}", measure, tuple(columns), tuple(made), about,
         {"measure": measure, "arm": arm},
         Axes("curve", "document length L, patches", measure, "retained", scale="log2"),
-        tuple(findings.degradation(rows, tests, slopes, pools)),
+        tuple(map(str, findings.degradation(rows, tests, slopes, growing))),
     ).marked()  # fmt: skip
 
 

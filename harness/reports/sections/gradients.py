@@ -7,7 +7,7 @@ import pandas as pd
 from harness.reports import findings
 from harness.reports.content import Axes, Cell, Choice, Column, Figure, Row, Section, Table, decimals, interval, share
 from harness.reports.reading import FinishedRun
-from harness.reports.sections.base import SECTIONS, opening, significant
+from harness.reports.sections.base import SECTIONS, opening, reading, significant
 
 FIGURES = {
     "gini": ("Gini", "The study's Gini coefficient of gradient norms over a document's patches: 1 − 1/M is one patch."),
@@ -34,8 +34,8 @@ def gradients(run: FinishedRun, name: str) -> Section:
     return Section(
         name, run, f"Gradient concentration: {config['dataset']}, {config['checkpoint']}",
         opening(run, int(run.summary["n_pairs"].iloc[0]), "pairs"),
-        (" ".join(findings.concentration(longest, run.tests)),),
-        READING.format(baseline=config["pool"][0]), tables, figures,
+        (" ".join(map(str, findings.concentration(longest, run.tests))),),
+        reading(READING, config["pool"][0], "pairs"), tables, figures,
         (choices,), tuple(config["pool"]),
     )  # fmt: skip
 
@@ -52,7 +52,7 @@ def table(run: FinishedRun, measure: str) -> Table:
     said: tuple[str, ...] = ()
     if measure == "gini":
         of_length = [run.summary[run.summary["length"] == length] for length in config["lengths"]]
-        said = tuple(" ".join(findings.concentration(one, run.tests)) for one in of_length)
+        said = tuple(" ".join(map(str, findings.concentration(one, run.tests))) for one in of_length)
     axes = Axes("bars", "document length L, patches", title, percent=percent)
     columns = tuple(Column(f"L = {length}", length) for length in config["lengths"])
     return Table(measure.replace("_", "-"), f"{title[0].upper()}{title[1:]} of patch gradients", title, columns,

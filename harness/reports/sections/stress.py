@@ -8,7 +8,7 @@ from harness.errors import plain
 from harness.reports import findings
 from harness.reports.content import Axes, Cell, Choice, Column, Figure, Row, Section, Table, decimals, interval, share
 from harness.reports.reading import FinishedRun
-from harness.reports.sections.base import SECTIONS, missing, opening, significant
+from harness.reports.sections.base import SECTIONS, missing, opening, reading, significant
 from harness.reports.sections.evaluation import slug
 from harness.reports.stress import KINDS
 
@@ -38,7 +38,7 @@ def stress(run: FinishedRun, name: str) -> Section:
             for kind in kinds]  # fmt: skip
     return Section(
         name, run, f"Injected patches: {config['dataset']}, {config['checkpoint']}",
-        opening(run, int(run.summary["n_queries"].iloc[0])), tuple(said), READING.format(baseline=config["pool"][0]),
+        opening(run, int(run.summary["n_queries"].iloc[0])), tuple(said), reading(READING, config["pool"][0]),
         tables, tuple(figures(run, tables, measures)),
         (Choice("measure", "Measure", tuple(measures)), Choice("inject", "Injection", tuple(kinds), kinds)),
         tuple(config["pool"]), missing=missing(run, ["texts.parquet", "alignment.parquet"]),
@@ -83,7 +83,7 @@ def retained(run: FinishedRun, kind: str, measure: str, about: str) -> Table:
         made.append(Row(pool, tuple(cells)))
     axes = Axes("curve", "injected patches K", f"{measure} retained", "retained", "beside", "symlog", True)
     columns = tuple(Column(f"K = {count}", count) for count in counts)
-    said = tuple(findings.attack(rows, tests, pools))
+    said = tuple(map(str, findings.attack(rows, tests)))
     return Table(f"{slug(measure)}-{kind}", f"{measure} under {kind} injection", measure, columns, tuple(made), about,
                  {"measure": measure, "inject": kind}, axes, said).marked()  # fmt: skip
 
@@ -105,6 +105,7 @@ def hijacked(run: FinishedRun, kind: str, measure: str, about: str) -> Table:
         values = [float(rates.loc[(pool, count)]) for count in counts]
         made.append(Row(pool, tuple(Cell(value, share(value, 1), n=n) for value in values)))
     columns = tuple(Column(f"K = {count}", count) for count in counts)
+    said = tuple(map(str, findings.hijack(rows)))
     axes = Axes("curve", "injected patches K", HIJACK, scale="symlog", percent=True)
     return Table(f"hijack-rate-{kind}", f"Hijack rate under {kind} injection", HIJACK, columns, tuple(made), about,
-                 {"measure": HIJACK, "inject": kind}, axes, tuple(findings.hijack(rows)), "low").marked()  # fmt: skip
+                 {"measure": HIJACK, "inject": kind}, axes, said, "low").marked()  # fmt: skip

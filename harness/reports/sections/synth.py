@@ -21,7 +21,7 @@ from harness.reports.content import (
     share,
 )
 from harness.reports.reading import FinishedRun
-from harness.reports.sections.base import SECTIONS, notes
+from harness.reports.sections.base import SECTIONS, notes, reading
 from harness.reports.synth import at, judged, labelled
 from harness.worlds.analysis import SLOPE
 
@@ -45,7 +45,7 @@ def synth(run: FinishedRun, name: str) -> Section:
     choices = (Choice("shows", "Shows", tuple(one.where["shows"] for one in tables)),)
     return Section(
         name, run, "The synthetic study", (asked, *notes(run.manifest)), tuple(sentences(tests, config["lengths"])),
-        READING.format(baseline=config["pool"][0]), tuple(tables), tuple(figures(run)), choices, operators,
+        reading(READING, config["pool"][0], "seeds"), tuple(tables), tuple(figures(run)), choices, operators,
     )  # fmt: skip
 
 
@@ -78,9 +78,9 @@ def sentences(tests: pd.DataFrame, lengths: list[int]) -> Iterator[str]:
         words = dict.fromkeys(one.word for one in verdicts)
         parts = []
         for word in words:
-            shown = (f"{one.claim}{one.numbers if 'holds' in word else ''}" for one in verdicts if one.word == word)
+            shown = (f"{one.claim}{one.numbers}" for one in verdicts if one.word == word)
             parts.append(f"{word[0].upper()}{word[1:]}: {', '.join(shown)}.")
-        yield f"{operator} against maxsim, the study's claims. {' '.join(parts)}"
+        yield f"The study's claims of {operator} against maxsim. {' '.join(parts)}"
 
 
 def cell(rows: pd.DataFrame, marked: pd.DataFrame | None = None, kept: pd.DataFrame | None = None) -> Cell:
