@@ -29,6 +29,7 @@ if not torch.cuda.is_available():
 os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parents[1] / "build"))  # compiled once, for every cache
 TINY = Path(__file__).parent / "data" / "tiny"
 SHARED = Path(__file__).parents[2] / "shared" / "data"
+DATASETS = [Path(folder) for folder in os.environ.get("HARNESS_DATASETS", "").split(os.pathsep) if folder]
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -47,10 +48,11 @@ def tiny() -> Path:
 
 @pytest.fixture(scope="session")
 def scifact() -> Path:
-    """SciFact in BEIR's layout, kept outside the repository. Missing in CI is a failure, elsewhere a skip."""
-    folder = SHARED / "scifact"
-    if not folder.is_dir():
-        text = f"{folder} is missing: tests on SciFact need it in BEIR's layout"
+    """SciFact in BEIR's layout, of $HARNESS_DATASETS or beside the repository. A must in CI, else missing is a skip."""
+    places = [folder / "scifact" for folder in (*DATASETS, SHARED)]
+    folder = next((place for place in places if (place / "corpus.jsonl").is_file()), None)
+    if folder is None:
+        text = "no scifact in $HARNESS_DATASETS: tests on SciFact need it in BEIR's layout"
         pytest.fail(text) if os.environ.get("CI") else pytest.skip(text)
     return folder
 
