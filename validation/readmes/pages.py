@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from benchmarks.results import origin, read
 from validation.readmes import shown, terminal
 from validation.readmes.cells import Cells
 from validation.readmes.wrapping import wrapped
@@ -74,6 +75,7 @@ def known(root: Path) -> dict[str, Any]:
     """What a template may look up: the committed tables by name, and the tables that the program itself prints."""
     reports = root / "reports"
     scifact, retrained, checked = reports / "scifact", reports / "retrained", reports / "validation"
+    measured = read(root / "benchmarks" / "results.json")
     counts = json.loads((root / "benchmarks" / "scifact_counts.json").read_text())
     found: dict[str, Any] = {
         "grid": Cells.read(reports / "grid", "synth-*-summary.csv"),
@@ -81,7 +83,9 @@ def known(root: Path) -> dict[str, Any]:
         "power": Cells.read(checked, "statistics-power.csv"),
         "fuzzed": Cells.read(checked, "fuzzing-targets.csv"),
         "gini": Cells.maybe(retrained, "gini.csv"),
-        "speed": json.loads((root / "benchmarks" / "results.json").read_text()),
+        "speed": {part: record["figures"] for part, record in measured.items()},
+        "measured": {part: origin(record) for part, record in measured.items()},
+        "machine": {part: record["machine"] for part, record in measured.items()},
         "plan": (reports / "plan.txt").read_text(encoding="utf-8").rstrip("\n"),
     }
     for table in ("summary", "tests"):
