@@ -8,19 +8,20 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from harness.version import __version__
+
 if TYPE_CHECKING:
     from harness.pipeline import compare, evaluate, gradients, plan, report, stress, synth, train
 
 # MKL reads this at its first product: a row's product then has the same bits whatever the other rows and the threads
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
-__version__ = "0.1.0"
-__all__ = ["compare", "evaluate", "gradients", "plan", "report", "stress", "synth", "train"]
+__all__ = ["__version__", "compare", "evaluate", "gradients", "plan", "report", "stress", "synth", "train"]
 
 
 def __getattr__(name: str):
     """Import the pipeline when it is first asked for: ``import harness`` stays instant."""
-    if name in __all__:
+    if name in __all__[1:]:
         from harness import pipeline
 
         return getattr(pipeline, name)

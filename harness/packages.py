@@ -9,11 +9,12 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-import harness
+from harness.version import __version__
 
 DISTRIBUTION = "late-interaction-harness"
 TOOLS = ("bench", "dev")  # extras that check the program, or that it is compared with: they change no figure of a run
 FAISS = ("faiss", "faiss-cpu", "faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12")  # distributions of one module
+CARRIED = {"_vendor", "thirdparty_files"}  # folders of setuptools and of Ray, which put them on Python's path
 MODELS = ("torch", "transformers", "tokenizers", "numpy", "sentencepiece", "tiktoken", "regex")
 """What computes the vectors of any transformer: the model, and every kind of tokenizer that transformers opens."""
 
@@ -27,18 +28,31 @@ def versions() -> dict[str, str]:
     theirs = {name for one in own for name in _installed(one)}
     names = {*own, *theirs, *FAISS} if own else {one.name for one in metadata.distributions() if one.name}
     others = sorted({*map(normal, names)} - {DISTRIBUTION, "harness"})  # a package called harness is a stranger's
-    return {"python": platform.python_version(), DISTRIBUTION: harness.__version__, **of(*others)}
+    return {"python": platform.python_version(), DISTRIBUTION: __version__, **of(*others)}
 
 
 def of(*names: str) -> dict[str, str]:
-    """Versions of those of some packages that are installed, in the order given."""
+    """Versions of those of some packages that are installed, in the order given.
+
+    What other packages carry inside them does not count: whether it is seen depends on what was imported before.
+    """
     found = {}
     for name in names:
         try:
-            found[normal(name)] = metadata.version(name)
+            if not _carried(name):
+                found[normal(name)] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _carried(name: str) -> bool:
+    """Whether another package brings this one along, in a folder of its own."""
+    try:
+        place = Path(str(metadata.distribution(name).locate_file("")))
+    except metadata.PackageNotFoundError:
+        return False
+    return not CARRIED.isdisjoint(place.parts)
 
 
 def normal(name: str) -> str:

@@ -23,7 +23,7 @@ import scipy.stats
 from harness import candidates, cli, files, pipeline, store
 from harness.encoders import NAMED
 from harness.engines import kept
-from harness.pipeline import inputs
+from harness.pipeline import provenance
 from harness.reports import gradients, stress, tables
 from harness.scoring import sweep
 from tests.conftest import TINY
@@ -125,7 +125,7 @@ def run(trial) -> dict:
 
 if __name__ == "__main__":
     store.SHARD, kept.EVERY, sweep.RUN = SHARD, 0.0, 3
-    inputs.git_revision = lambda: None
+    provenance.git_revision = lambda: None
     NAMED.register("slow")(lambda dtype, device: Slow())
     for line in sys.stdin:
         print(json.dumps(run(json.loads(line))), flush=True)

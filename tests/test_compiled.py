@@ -27,7 +27,7 @@ from numba.extending import _Intrinsic
 
 import harness
 import harness.scoring
-from harness.pipeline.inputs import versions
+from harness.pipeline.provenance import program
 from harness.scoring import PACKAGE, caching, compiled_digest, compiled_sources
 from harness.scoring.kernels.base import ANY_ORDER, OPTIONS, exp2_nonpositive, vectorised
 
@@ -112,7 +112,7 @@ def test_the_digest_is_of_every_source_and_of_the_compilers(tmp_path, monkeypatc
 
 
 def test_the_manifest_names_the_compiled_code():
-    assert versions()["compiled"] == compiled_digest() and re.fullmatch("[0-9a-f]{16}", compiled_digest())
+    assert program()["versions"]["compiled"] == compiled_digest() and re.fullmatch("[0-9a-f]{16}", compiled_digest())
 
 
 def modules() -> Iterator[ModuleType]:

@@ -62,7 +62,7 @@ def test_a_document_is_excluded_where_it_is_the_query_and_its_judgments_alone_ar
         name for name, text in asked.items() if name in held
         and (named or " ".join(text.split()) in (held[name][1], " ".join(held[name]).strip()))
     }  # fmt: skip
-    kept = [(query, document) for query, document in judged if query != document or query not in same]
+    kept = sorted((query, document) for query, document in judged if query != document or query not in same)
     with tempfile.TemporaryDirectory() as work:
         folder = beir(
             Path(work) / "toy",
@@ -146,7 +146,7 @@ def test_a_line_of_a_headers_words_is_a_header(tmp_path, header):
 
 @settings(max_examples=40)
 @given(
-    st.sampled_from(["q1", "score", "query-id", "corpus-id", "", "0"]),
+    st.sampled_from(["q1", "score", "query-id", "corpus-id", "0"]),
     st.sampled_from(["d1", "query", "qid", "", "1"]),
     st.sampled_from(["yes", "relevant?", "query-id", "", "one", "1.x", "d1"]),
 )

@@ -156,7 +156,7 @@ def test_an_upgrade_of_what_finds_candidates_searches_again(source, name, upgrad
     upgraded(name)
     candidates.find(source, one)
     new = {path.suffix for path in tmp_path.rglob("*") if path.is_file() and path.name not in kept}
-    assert new == ({".npy", ".faiss"} if source == "faiss" else {".npy"})
+    assert new == ({".npz", ".faiss"} if source == "faiss" else {".npz"})
 
 
 MODE = """

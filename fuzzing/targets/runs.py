@@ -71,9 +71,9 @@ def compared(place: Place) -> None:
 @functools.cache
 def made(place: Place) -> dict[str, Files]:
     """By command the files of a small finished run, on vectors that are drawn."""
-    from harness.pipeline import comparing, inputs
+    from harness.pipeline import provenance
 
-    inputs.git_revision = comparing.git_revision = lambda: None  # which starts a program
+    provenance.git_revision = lambda: None  # which starts a program
     documents = b"".join(b'{"_id": "d%d", "text": "word number %d of a few"}\n' % (at, at) for at in range(1, 9))
     queries = b"".join(b'{"_id": "q%d", "text": "which word is %d"}\n' % (at, at) for at in range(1, 7))
     judged = HEADED + b"q3\td4\t1\nq4\td5\t1\nq5\td6\t1\nq6\td7\t1\n"

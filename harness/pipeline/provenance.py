@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import harness
+from harness import packages
 from harness.config import Question
 from harness.errors import DataError
 from harness.files import digest, lock
@@ -34,7 +34,7 @@ def program() -> dict[str, Any]:
 @functools.cache
 def source() -> str:
     """A digest of this program's own code, as it was when this process first asked."""
-    return digest_of_files(Path(harness.__file__).resolve().parent)
+    return digest_of_files(Path(packages.__file__).resolve().parent)
 
 
 def git_revision() -> str | None:
