@@ -18,6 +18,7 @@ from fuzzing.judging import TARGETS, Place, Target
 from fuzzing.mutating import Files
 from harness import pipeline
 from harness.errors import DataError, HarnessError
+from harness.pipeline import provenance
 
 ASKED: dict[str, list[Any]] = {
     "eval": [
@@ -88,8 +89,9 @@ def _shuffled(path: Path, draw: random.Random) -> None:
 
 
 def tables(command: str, question: dict[str, Any], folder: Path, output: Path) -> dict[str, bytes] | None:
-    """The bytes of a run's tables, the folder's name apart; None where it is refused."""
+    """The bytes of a run's tables; None where it is refused."""
     asked = {"dataset": str(folder), "checkpoint": f"embeddings:{folder / 'vectors'}", "output": output, **question}
+    asked |= {} if command == "gradients" else {"measures": "nDCG@3,R@1,RR@2"}
     try:
         path = COMMANDS[command](**asked).path
     except HarnessError:
@@ -103,12 +105,15 @@ def attempt(place: Place) -> None:
     draw = random.Random(hashlib.sha256(content).digest())
     command = draw.choice(sorted(ASKED))
     question = draw.choice(ASKED[command])
-    other = place.root / "temporary" / "shuffled"
+    other = place.root / "temporary" / place.given.name  # the name is in the tables
     try:
         shuffled(place.given, other, draw)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError):
         raise DataError("these files cannot be shuffled line by line") from None
-    given, shown = tables(command, question, place.given, place.output), tables(command, question, other, place.output)
+    given, shown = (
+        tables(command, question, place.given, place.output / "given"),
+        tables(command, question, other, place.output / "shuffled"),
+    )
     if given is None and shown is None:
         raise DataError("refused in both orders")
     assert given == shown, f"{command} {question}: the order of lines decides"
@@ -116,6 +121,7 @@ def attempt(place: Place) -> None:
 
 @functools.cache
 def worlds(_: Place) -> list[Files]:
+    provenance.git_revision = lambda: None  # which starts a program
     return [world(seed) for seed in range(24)]
 
 
