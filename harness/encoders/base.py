@@ -24,7 +24,8 @@ class Encoder(Protocol):
     fingerprint: names weights and tokenizer; recipe(role): all else that decides the vectors, as plain values;
     encode(items, role): batches of (index, float16 (p, d)) in any order, every index once; tokens(text, role): what
     each patch of a text stands for. An encoder that reads page images says so by ``reads = "pages"`` and has
-    patches(page) for their tokens; one that never looks into documents says ``reads = "ids"``.
+    patches(page) for their tokens; one that never looks into documents says ``reads = "ids"``. One that has a tokenizer
+    names its folder by ``vocabulary``.
     """
 
     fingerprint: str

@@ -36,7 +36,7 @@ class ColBERT:
     def __init__(self, folder: Path, dtype: str, device: str, trust: bool = False, bare: bool = False):
         check_files(folder)
         self.folder, self.dtype, self.device, self.limit = folder, dtype, device, positions(folder)
-        self.about, self.bare = stanford.about(folder, self.limit), bare
+        self.about, self.bare, self.vocabulary = stanford.about(folder, self.limit), bare, folder
         self.code = own_code(folder, trust)
         self.fingerprint = (
             stanford.backbone(folder, self.about) if bare else identity(folder, more=[stanford.METADATA, *self.code])

@@ -60,7 +60,7 @@ class PyLate:
     def __init__(self, folder: Path, dtype: str, device: str, trust: bool = False):
         self.folder, self.dtype, self.device = folder, dtype, device
         base, self.dense = _modules(folder)
-        self.base = folder / base
+        self.base = self.vocabulary = folder / base
         check_files(self.base)
         self.code = own_code(self.base, trust)
         self.limit = positions(self.base)

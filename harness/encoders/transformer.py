@@ -40,6 +40,7 @@ class Transformer:
         self.code = own_code(folder, trust)
         self.fingerprint = identity(folder, more=self.code)
         self.folder, self.dtype, self.device, self.limit = folder, dtype, device, positions(folder)
+        self.vocabulary = folder
 
     @functools.cached_property
     def loaded(self) -> tuple[Any, Any]:

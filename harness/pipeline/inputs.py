@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import candidates, corpora, encoders, metrics, store
 from harness.config import Q, Question, Reranking, Retrieval, resolve
+from harness.encoders import unknown
 from harness.engines import ENGINES, Engine
 from harness.engines.local import cores
 from harness.errors import OptionError, Problems
@@ -75,6 +76,7 @@ def prepare(config: Retrieval, device: str, stages: Stages, engine: Engine, trus
     computed = f"computed in {dtype}, " if dtype else ""
     notes += ["the checkpoint's own code was run"] if getattr(encoder, "code", []) else []
     notes += [*dataset.notes, f"vectors {computed}stored in float16, scored in float32"]
+    notes += unknown.notes(encoder, dataset.documents, dataset.queries)
     notes.append(f"documents have {counts.min():,} to {counts.max():,} patches, {counts.mean():.0f} on average")
     return Inputs(dataset, documents, queries, encoder, device, notes)
 
