@@ -28,7 +28,7 @@ def notes(encoder: Any, documents: Sequence[Document], queries: Sequence[Query])
             few = f", by a sample of {len(texts):,}" if len(texts) < len(items) else ""
             yield (
                 f"{part:.0%} of the tokens of the {many} are unknown to the checkpoint ([UNK]){few};"
-                " it was made for another language or script, and what it does not know looks all alike"
+                " unknown words all look alike to it: was it trained on their language?"
             )
 
 

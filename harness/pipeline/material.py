@@ -91,8 +91,8 @@ def gather(config: TrainConfig, device: str, stages: Stages) -> Material:
     if config.what == "projection":
         queries = store.fetch(backbone, dataset.queries, "query", stages)
         documents = store.fetch(backbone, dataset.documents, "document", stages)
-    notes = [*dataset.notes, *unknown.notes(backbone, dataset.documents, dataset.queries)]
-    notes += [f"{len(learned):,} queries are trained on; {len(held):,} held-out ones, ranked against"
+    notes = [*dataset.notes, *unknown.notes(backbone, dataset.documents, dataset.queries),
+             f"{len(learned):,} queries are trained on; {len(held):,} held-out ones, ranked against"
              f" {len(rows):,} documents, choose the epoch"]  # fmt: skip
     judged = examples.relevant(dataset)
     return Material(dataset, judged, learned, held, rows, origin, backbone, queries, documents, notes)
