@@ -117,8 +117,9 @@ def check_verdict(claim: claims.Verdict, truth: list[claims.Tested]) -> None:
         else:
             assert part.startswith(f"not tested against {claim.baseline}") and "significant" not in part
             assert f"{one.wins} better and {one.losses} worse of {one.n}" in part
-            if 0 < one.wins + one.losses < 12 <= one.n:
-                assert f"a test needs 12 {claim.unit} to differ" in part
+            differ = one.wins + one.losses
+            why = "undefined" if not one.n else "have no spread" if differ == one.n < 12 else "needs 12"
+            assert ("needs all" if 0 < differ < one.n < 12 else why) in part
     assert ("Holm" in claim.text) == any(one.p is not None for one in truth)
 
 
