@@ -18,6 +18,8 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "harness needs Python 3.11 or newer; try make PYTHON=python3.12")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@# the distribution was called harness once; both would own the same command
+	@if $(BIN)/python -m pip show --quiet harness 2>/dev/null; then $(BIN)/python -m pip uninstall --quiet --yes harness; fi
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(ACCELERATOR),embedded,ray,dev]'
 	$(BIN)/python -m pip install --quiet -c constraints.txt --no-deps $(VISION)
 	@touch $@

@@ -236,7 +236,7 @@ def image(path: Path, data: bytes | None = None) -> Any:
     try:
         from PIL import Image
     except ImportError:
-        raise DataError("page images need Pillow: pip install 'harness[vision]'") from None
+        raise DataError("page images need Pillow: pip install pillow") from None
     try:
         with Image.open(path if data is None else io.BytesIO(data), formats=FORMATS) as opened:
             opened.load()

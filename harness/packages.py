@@ -55,6 +55,11 @@ def _carried(name: str) -> bool:
     return not CARRIED.isdisjoint(place.parts)
 
 
+def install(extra: str) -> str:
+    """The line that installs what an extra of this program needs."""
+    return f"pip install '{DISTRIBUTION}[{extra}]'"
+
+
 def normal(name: str) -> str:
     """A package's name as indexes compare names: ``PyStemmer`` is ``pystemmer``, ``ir_measures`` is ``ir-measures``."""
     return re.sub(r"[-_.]+", "-", name).lower()

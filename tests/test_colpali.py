@@ -287,7 +287,7 @@ def base(folder, name):
 def test_a_missing_extra_is_one_line(folders, monkeypatch):
     find = encoders.colpali_files.importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "colpali_engine" else find(name))
-    with pytest.raises(DataError, match=r"pip install 'harness\[vision\]'"):
+    with pytest.raises(DataError, match=r"pip install 'late-interaction-harness\[vision\]'"):
         opened(folders["ColQwen2"])
 
 

@@ -266,7 +266,7 @@ def test_a_cluster_that_cannot_be_reached_is_one_line(address, words, tmp_path, 
 
 def test_without_ray_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(OptionError, match=r"pip install 'harness\[ray\]'"):
+    with pytest.raises(OptionError, match=r"pip install 'late-interaction-harness\[ray\]'"):
         harness.evaluate(dataset=TINY, engine="ray", output=tmp_path)
 
 

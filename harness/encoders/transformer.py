@@ -92,7 +92,8 @@ def own_code(folder: Path, trust: bool) -> list[str]:
             if trust:
                 return ["*.py"]
             line = f"{folder / name} asks for code of its own (auto_map), which is not run"
-            raise DataError(f"{line}; read the code, and give --trust-remote-code if you trust it")
+            raise DataError(f"{line}; read it, and give --trust-remote-code to eval, stress, gradients or compare"
+                            " if you trust it; train and plan never run such code")  # fmt: skip
     return []
 
 
