@@ -1,4 +1,5 @@
-"""``make bench``: measure, print, and write results.json and the chart beside this file; ``make bench-check`` compares.
+"""``make bench``: measure, print, and write results.json, the charts and README.md's tables beside this file, a part at
+a time; ``make bench-check`` compares with what is there.
 
 python -m benchmarks [scoring growth encoding startup corpus planned gpu] [--rounds N] [--check]
 """
@@ -6,16 +7,15 @@ python -m benchmarks [scoring growth encoding startup corpus planned gpu] [--rou
 from __future__ import annotations
 
 import argparse
-import json
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks import charts, corpus_growth, encoding, gpu, planned, scoring, startup, timing, work
+from benchmarks import charts, corpus_growth, encoding, gpu, planned, scoring, startup, tables, work
 from benchmarks.checking import check
+from benchmarks.results import RESULTS, keep, read, recorded
 
-RESULTS = Path(__file__).with_name("results.json")
+ONCE = ("corpus", "planned")  # parts that are measured once, however many rounds were asked for
 
 
 def measure_scoring(rounds: int, peers: bool) -> dict[str, Any]:
@@ -100,14 +100,17 @@ def main() -> None:
     given = parser.parse_args()
     if unknown := set(given.parts) - set(PARTS):
         parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    made: dict[str, Any] = {"machine": timing.machine(), "rounds": given.rounds}
+    made: dict[str, Any] = {}
     for part in given.parts or list(PARTS):
-        made[part] = PARTS[part](given.rounds, not given.check)
-    held = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+        if not (found := PARTS[part](given.rounds, not given.check)):
+            continue
+        made[part] = recorded(found, 1 if part in ONCE else given.rounds)
+        if not given.check:
+            held = keep(part, made[part])
+            charts.write(held, RESULTS.parent)
+            tables.write(held)
     if given.check:
-        raise SystemExit(check(made, held))
-    RESULTS.write_text(json.dumps({**held, **made}, indent=1) + "\n")
-    charts.write({**held, **made}, RESULTS.parent)
+        raise SystemExit(check(made, read()))
 
 
 if __name__ == "__main__":

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import altair as alt
 import pandas as pd
 
+from benchmarks import tables
+from benchmarks.results import RESULTS, figures, read
 from harness.reports.palette import COLOURS
 
 
 def write(results: dict[str, Any], folder: Path) -> None:
     """All charts of what was measured."""
     scoring(results, folder)
-    corpus(results.get("corpus", {}), folder)
+    corpus(figures(results, "corpus"), folder)
 
 
 def corpus(made: dict[str, Any], folder: Path) -> None:
@@ -47,13 +48,13 @@ def scoring(results: dict[str, Any], folder: Path) -> None:
     """scoring.svg: a panel for each work, points on a logarithmic scale, the shortest first."""
     rows = [
         {"work": work, "scorer": case, "times": row["over_floor"], "ours": case.startswith("harness")}
-        for work, cases in results.get("scoring", {}).items()
+        for work, cases in figures(results, "scoring").items()
         for case, row in cases.items()
         if case not in ("floor", "products")
     ]
     rows += [
         {"work": work, "scorer": case, "times": value, "ours": False}
-        for work, cases in results.get("peers", {}).items()
+        for work, cases in figures(results, "peers").items()
         for case, value in cases.items()
     ]
     if not rows:
@@ -75,5 +76,5 @@ def scoring(results: dict[str, Any], folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    place = Path(__file__).parent
-    write(json.loads((place / "results.json").read_text()), place)
+    write(read(), RESULTS.parent)
+    tables.write(read())

@@ -6,7 +6,6 @@ results go into the JSON file that is named.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import timing
+from benchmarks import results, timing
 from benchmarks.work import Work, cores, ragged, uniform
 
 ROUNDS = 5
@@ -43,17 +42,16 @@ def pylate(work: Work) -> Callable[[], object]:
 
 def main(path: Path) -> None:
     torch.set_num_threads(cores())
-    held, scorers = json.loads(path.read_text()) if path.exists() else {}, (sentence_transformers, pylate)
+    scorers, made = (sentence_transformers, pylate), {}
     names = {one: f"{one.__name__.replace('_', '-')} {version(one.__name__)}, 1 cell" for one in scorers}
-    held["peers"] = {}
     for work in (uniform(), ragged()):
         cases = {"peak": timing.square(), **{names[one]: one(work) for one in scorers}}
         seconds = timing.alternate(cases, ROUNDS)
         floor = work.flops / timing.peak(seconds.pop("peak"))
-        held["peers"][work.name] = {name: one / floor for name, one in seconds.items()}
-        for name, ratio in held["peers"][work.name].items():
+        made[work.name] = {name: one / floor for name, one in seconds.items()}
+        for name, ratio in made[work.name].items():
             print(f"{work.name}: {name:<36} {ratio:8.2f} × floor", flush=True)
-    path.write_text(json.dumps(held, indent=1) + "\n")
+    results.keep("peers", results.recorded(made, ROUNDS), path)
 
 
 if __name__ == "__main__":
