@@ -11,12 +11,14 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
+
+from benchmarks.work import own_cache
 
 SIZES = (5_000, 20_000, 60_000)
 TEXTS = 400
@@ -61,12 +63,8 @@ def both(size: int, place: Path, texts: bool) -> dict[str, dict[str, float]]:
     planned = run(["plan", "--documents", str(size), "--patches", str(patches), "--queries", str(QUERIES), "--depth",
                    str(DEPTH), "--dims", str(dims), "--query-tokens", str(tokens), "--pool", POOLS, "--checkpoint",
                    checkpoint, "--format", "json"])  # fmt: skip
-    os.environ["HARNESS_CACHE"], before = str(place / "cache"), os.environ.get("HARNESS_CACHE")
-    try:
-        run(["eval", "--dataset", str(place / "data"), "--checkpoint", checkpoint, "--pool", POOLS, "--depth",
-             str(DEPTH), "--output", str(place / "runs"), "--device", "cpu"])  # fmt: skip
-    finally:
-        os.environ.pop("HARNESS_CACHE") if before is None else os.environ.update(HARNESS_CACHE=before)
+    run(["eval", "--dataset", str(place / "data"), "--checkpoint", checkpoint, "--pool", POOLS, "--depth", str(DEPTH),
+         "--output", str(place / "runs"), "--device", "cpu"], own_cache(place))  # fmt: skip
     [path] = place.glob("runs/*/manifest.json")
     took = json.loads(path.read_text())["core_seconds"]
     predicted = {stage["name"]: stage["seconds"] for stage in json.loads(planned)["stages"]}
@@ -75,9 +73,9 @@ def both(size: int, place: Path, texts: bool) -> dict[str, dict[str, float]]:
     return rows | {"all": {key: sum(row[key] for row in rows.values()) for key in ("predicted", "actual")}}
 
 
-def run(words: list[str]) -> str:
+def run(words: list[str], environment: Mapping[str, str] = os.environ) -> str:
     return subprocess.run([sys.executable, "-m", "harness.cli", *words], check=True, stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL, text=True).stdout  # fmt: skip
+                          stderr=subprocess.DEVNULL, text=True, env=environment).stdout  # fmt: skip
 
 
 def corpus(folder: Path, counts: np.ndarray, texts: bool) -> None:

@@ -7,22 +7,25 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks import timing
-from harness.pipeline import evaluate
+from benchmarks.work import own_cache
 
 
 def main(rounds: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as place:
-        os.environ.setdefault("HARNESS_CACHE", place)
-        run = evaluate(dataset=str(_dataset(Path(place) / "tiny")), pool="maxsim,topk:4", output=Path(place) / "runs")
-        commands = {"harness --help": ["--help"], "harness list": ["list"], "harness report": ["report", str(run.path)]}
+        question = ["--dataset", str(_dataset(Path(place) / "tiny")), "--pool", "maxsim,topk:4"]
+        _call(["eval", *question, "--output", f"{place}/runs"], own_cache(Path(place)))
+        [run] = Path(place).glob("runs/*")
+        commands = {"harness --help": ["--help"], "harness list": ["list"], "harness report": ["report", str(run)]}
         return timing.alternate({name: lambda words=words: _call(words) for name, words in commands.items()}, rounds)
 
 
-def _call(words: list[str]) -> None:
-    subprocess.run([sys.executable, "-m", "harness.cli", *words], check=True, stdout=subprocess.DEVNULL)
+def _call(words: list[str], environment: Mapping[str, str] = os.environ) -> None:
+    subprocess.run([sys.executable, "-m", "harness.cli", *words], check=True, stdout=subprocess.DEVNULL,
+                   env=environment)  # fmt: skip
 
 
 def _dataset(folder: Path) -> Path:

@@ -22,6 +22,14 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def own_cache(place: Path) -> dict[str, str]:
+    """The environment of a run with a cache of its own, but for compiled code, which is no part of what is timed."""
+    from harness.files import cache_folder
+
+    compiled = os.environ.get("NUMBA_CACHE_DIR") or str(cache_folder())
+    return {**os.environ, "HARNESS_CACHE": str(place / "cache"), "NUMBA_CACHE_DIR": compiled}
+
+
 @dataclass(frozen=True)
 class Work:
     """documents, tokens: float16 (Σp, d) and (Σt, d), unit vectors, their offsets; rows: int64 (Q, C) of candidates."""
