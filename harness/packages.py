@@ -41,11 +41,6 @@ def of(*names: str) -> dict[str, str]:
     return found
 
 
-def install(extra: str) -> str:
-    """The line that installs what an extra of this program needs."""
-    return f"pip install '{DISTRIBUTION}[{extra}]'"
-
-
 def normal(name: str) -> str:
     """A package's name as indexes compare names: ``PyStemmer`` is ``pystemmer``, ``ir_measures`` is ``ir-measures``."""
     return re.sub(r"[-_.]+", "-", name).lower()
@@ -75,3 +70,8 @@ def _declared() -> Iterator[str]:
 
 def _name(requirement: str) -> str:
     return normal(re.split(r"[^\w.-]", requirement.strip(), maxsplit=1)[0])
+
+
+def install(extra: str) -> str:
+    """The line that installs what an extra of this program needs."""
+    return f"pip install '{DISTRIBUTION}[{extra}]'"
