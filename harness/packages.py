@@ -55,11 +55,6 @@ def _carried(name: str) -> bool:
     return not CARRIED.isdisjoint(place.parts)
 
 
-def install(extra: str) -> str:
-    """The line that installs what an extra of this program needs."""
-    return f"pip install '{DISTRIBUTION}[{extra}]'"
-
-
 def normal(name: str) -> str:
     """A package's name as indexes compare names: ``PyStemmer`` is ``pystemmer``, ``ir_measures`` is ``ir-measures``."""
     return re.sub(r"[-_.]+", "-", name).lower()
@@ -89,3 +84,8 @@ def _declared() -> Iterator[str]:
 
 def _name(requirement: str) -> str:
     return normal(re.split(r"[^\w.-]", requirement.strip(), maxsplit=1)[0])
+
+
+def install(extra: str) -> str:
+    """The line that installs what an extra of this program needs."""
+    return f"pip install '{DISTRIBUTION}[{extra}]'"

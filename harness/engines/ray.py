@@ -16,10 +16,11 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness import packages
 from harness.engines.base import ENGINES
 from harness.engines.local import WAITING, cores
 from harness.errors import DataError, HarnessError, OptionError, first_line
-from harness.packages import install, versions
+from harness.packages import versions
 from harness.silence import silent
 
 RETRIES = 5  # times that a task is done again when its worker died
@@ -40,7 +41,7 @@ class Ray:
 
     def __post_init__(self) -> None:
         if importlib.util.find_spec("ray") is None:
-            raise OptionError(f"engine 'ray' needs Ray: {install('ray')}")
+            raise OptionError(f"engine 'ray' needs Ray: {packages.install('ray')}")
         if self.address is not None:
             _connected(self.address)
 
