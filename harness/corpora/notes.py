@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 
-LONGEST = 148  # letters of a note: two lines of 80 columns, less what stands around it
+LONGEST = 140  # cells of a note: two lines of 80 columns, less what stands around it and where words break
 SHOWN = 3  # examples
 WIDEST = 40  # letters of an example
 
@@ -35,11 +36,16 @@ def short(what: str, names: Iterable[str] = (), after: str = "") -> str:
     names = list(names)
     for name in names[:SHOWN]:
         example = repr(name if len(name) <= WIDEST else f"{name[: WIDEST - 1]}…")
-        if shown and len(what) + len(", ".join([*shown, example])) + len(after) + 6 > LONGEST:
+        if shown and width(f"{what} ({', '.join([*shown, example])}, …){after}") > LONGEST:
             break
         shown.append(example)
     more = ", …" if shown and len(names) > len(shown) else ""
     return f"{what} ({', '.join(shown)}{more}){after}" if shown else f"{what}{after}"
+
+
+def width(text: str) -> int:
+    """Cells of a terminal that a text takes: letters of East Asia take two."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def counted(number: int, noun: str) -> str:

@@ -129,7 +129,7 @@ class Reader:
             what = f"{counted(len(self.values), 'number')} in the place of a {noun}'s title or text read as text"
             notes.mend(what, self.values)
         if self.empty:
-            what = f"{counted(len(self.empty), noun)} whose text is null read as without text"
+            what = f"{counted(len(self.empty), noun)} whose text is null read as empty"
             notes.mend(what, self.empty)
 
 
