@@ -27,7 +27,8 @@ COMPANIONS = {
     "-qrels": "qrels",
     "-Queries": "queries",
 }  # of BeIR's and LoCo's pairs of repositories: where its files go
-TRIES, PATIENCE = 5, 60.0  # of a hub that says it is asked too often; seconds waited at most
+TRIES, PATIENCE = 5, 60.0  # of a hub that is asked too often or breaks off; seconds waited at most
+TRANSPORTS = ("requests", "urllib3", "httpx")  # packages whose errors are of the connection
 T = TypeVar("T")
 
 
@@ -149,23 +150,28 @@ def _file(repo: str, commit: str, name: str) -> Path:
 
 
 def _asked(repo: str, ask: Callable[[], T]) -> T:
-    """What the hub answers; asked again where it is asked too often. Raises DataError with the next step."""
+    """What the hub answers; asked again where it is asked too often, or where a connection breaks: a download goes on.
+
+    Raises DataError with the next step.
+    """
     for turn in range(TRIES):
         try:
             return ask()
         except Exception as error:  # the client's errors share no base class
             response: Any = getattr(error, "response", None)
             status = getattr(response, "status_code", None)
-            if status != 429 or turn == TRIES - 1:
+            broken = status is None and type(error).__module__.partition(".")[0] in TRANSPORTS
+            if turn == TRIES - 1 or not (broken or status == 429):
                 raise DataError(
                     f"dataset {repo!r} could not be fetched from the hub: {_reason(error, status)}"
                 ) from None
-            time.sleep(min(PATIENCE, _seconds(response.headers.get("Retry-After"), 2.0**turn)))
+            headers = response.headers if response is not None else {}
+            time.sleep(_seconds(headers.get("Retry-After"), 2.0**turn))
     raise AssertionError("unreachable")
 
 
 def _seconds(text: str | None, otherwise: float) -> float:
-    return float(text) if text and text.isdigit() else otherwise
+    return min(PATIENCE, float(text) if text and text.isdigit() else otherwise)
 
 
 def _reason(error: Exception, status: int | None) -> str:
