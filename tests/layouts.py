@@ -208,7 +208,7 @@ def bright(folder: Path, texts: Texts) -> None:
 
 def mldr(folder: Path, texts: Texts) -> None:
     jsonl(folder / "corpus.jsonl", whole(texts, "docid", "text"), ".gz")
-    for split, some in (("test", texts.queries), ("dev", [("dev", "none of these")])):
+    for split, some in (("test", texts.queries), ("dev", [("q1", "another question about bread")])):
         rows = [{"query_id": name, "query": text, "positive_passages": [{"docid": one} for one in gold(texts, name)],
                  "negative_passages": [{"docid": "d0", "text": "x"}]} for name, text in some]  # fmt: skip
         jsonl(folder / f"{split}.jsonl", rows, ".gz")

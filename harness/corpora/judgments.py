@@ -24,7 +24,8 @@ WANTED = "query-id, corpus-id and a whole-number score"
 class Judgments:
     """What was judged, and what is to be said of how it was written.
 
-    card: of the dataset; ungraded: files without grades; comments: lines left out; numbers: ids that were numbers.
+    card: of the dataset; ungraded: files without grades; comments: lines left out; numbers: ids that were numbers;
+    binary: grades read as 0 or 1; inside: whether queries held judgments.
     """
 
     def __init__(self, card: Card, problems: Problems):
@@ -34,6 +35,7 @@ class Judgments:
         self.comments: list[str] = []
         self.numbers: list[int] = []
         self.binary = 0
+        self.inside = False
 
     def read(self, path: Path) -> None:
         """All judgments of a file."""
@@ -48,6 +50,7 @@ class Judgments:
 
     def nested(self, query: str, value: Any) -> bool:
         """Judgments inside a query: ids, or records with one, in lists of any depth. False if they are not."""
+        self.inside = True
         found = list(_ids(value))
         self.qrels += [Qrel(query, name, 1) for name in dict.fromkeys(found) if name]
         return None not in found

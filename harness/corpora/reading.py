@@ -39,7 +39,7 @@ def collect(
     for path in files["qrels"]:
         judgments.read(path)
     found.qrels = judgments.qrels
-    needed = {"documents": pages is None, "queries": True, "qrels": not found.qrels}
+    needed = {"documents": pages is None, "queries": True, "qrels": not judgments.inside}
     for table in (table for table, needs in needed.items() if needs and not files[table]):
         found.problems.add(f"{folder}: {table} are missing; {wanted}")
     _say(judgments, found)
