@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from harness.version import __version__
 
 if TYPE_CHECKING:
-    from harness.pipeline import compare, evaluate, gradients, plan, report, stress, synth, train
+    from harness.pipeline import compare, evaluate, gradients, inspect, plan, report, stress, synth, train
 
 # MKL reads this at its first product: a row's product then has the same bits whatever the other rows and the threads
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
-__all__ = ["__version__", "compare", "evaluate", "gradients", "plan", "report", "stress", "synth", "train"]
+__all__ = ["__version__", "compare", "evaluate", "gradients", "inspect", "plan", "report", "stress", "synth", "train"]
 
 
 def __getattr__(name: str):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import quote
 
 import xxhash
 
@@ -217,6 +218,18 @@ def too_long(name: str) -> bool:
     """Whether no file system takes a name or a path as long as this."""
     letters = [len(part.encode("utf-8", "surrogatepass")) for part in Path(name).parts]
     return max(letters, default=0) > 200 or sum(letters) > 2_000
+
+
+def unfit(name: str) -> bool:
+    """Whether a TREC file, whose columns white space parts, cannot hold an id as it is, or would not give it back."""
+    return "%" in name or not name or any(letter.isspace() for letter in name)
+
+
+def fitted(name: str) -> str:
+    """An id without white space: that and % are percent-encoded, all else is as it was. unquote gives it back."""
+    if not unfit(name):
+        return name
+    return "".join(quote(one, safe="") if unfit(one) else one for one in name)
 
 
 def check_output(output: Path) -> None:

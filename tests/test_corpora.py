@@ -19,8 +19,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from harness import corpora
-from harness.corpora.base import read_card
-from harness.corpora.beir import unpack
+from harness.corpora.base import card_of
+from harness.corpora.origins.archive import unpack
 from harness.corpora.stdlib import read, split_docstring
 from harness.errors import DataError, HarnessError
 from harness.files import checksum
@@ -70,18 +70,28 @@ def test_a_folder_is_read_whole_and_queries_without_a_relevant_document_go(tmp_p
 MISTAKES = {
     "malformed": ({"documents": [*DOCUMENTS[:2], b'{"_id": "d3", "text"']}, ["corpus.jsonl:3"]),
     "nested": ({"documents": [*DOCUMENTS, b"[" * 100_000]}, ["corpus.jsonl:4"]),
-    "no text": ({"queries": [{"_id": "q1"}, *QUERIES[1:]]}, ["queries.jsonl:1", '"text"']),
-    "no id": ({"documents": [*DOCUMENTS, {"_id": 7, "text": "lost"}]}, ["corpus.jsonl:4", '"_id"']),
+    "no text": ({"queries": [{"_id": "q1"}, *QUERIES[1:]]}, ["queries.jsonl:1", "needs text (query", "it has _id"]),
+    "no id": ({"documents": [*DOCUMENTS, {"_id": 7.5, "text": "lost"}]}, ["corpus.jsonl:4", "id must be text", "7.5"]),
+    "id without value": ({"documents": [*DOCUMENTS, {"_id": None, "text": "x"}]}, ["corpus.jsonl:4", "not None"]),
+    "text": ({"documents": [*DOCUMENTS, {"_id": "d4", "text": ["x"]}]}, ["corpus.jsonl:4", '"text" must be', "['x']"]),
     "title": ({"documents": [*DOCUMENTS, {"_id": "d4", "title": ["x"], "text": ""}]}, ["corpus.jsonl:4", '"title"']),
     "not UTF-8": ({"documents": [DOCUMENTS[0], b'{"_id": "d2", "text": "\xff"}']}, ["corpus.jsonl:2", "UTF-8"]),
     "judgment": ({"qrels": QRELS + "q1\td1\tgood\n"}, ["test.tsv:6"]),
-    "document twice": ({"documents": [*DOCUMENTS, DOCUMENTS[1]]}, ["1 document id", "'d2'"]),
-    "queries twice": ({"queries": [*QUERIES, *QUERIES[::2]]}, ["2 query ids", "'q1', 'q3'"]),
-    "space in id": ({"documents": [*DOCUMENTS, {"_id": "d 4", "text": "x"}]}, ["space", "'d 4'"]),
-    "unknown documents": ({"qrels": QRELS + "q1 a 1\nq1 b 1\nq1 c 1\nq1 d 1\n"}, ["4 document ids", "'c' and 1 more"]),
-    "unknown query": ({"qrels": QRELS + "q9\td1\t1\n"}, ["1 query id", "'q9'"]),
-    "empty document": ({"documents": [*DOCUMENTS, {"_id": "d4", "title": " ", "text": "\n"}]}, ["'d4'", "drop_empty"]),
-    "empty query": ({"queries": [*QUERIES, {"_id": "q5", "text": " "}]}, ["without text", "'q5'"]),
+    "document twice": ({"documents": [*DOCUMENTS, {**DOCUMENTS[1], "text": "x"}]}, ["1 document id given", "'d2'"]),
+    "queries twice": (
+        {"queries": [*QUERIES, *({**one, "text": "x"} for one in QUERIES[::2])]},
+        ["2 query ids", "'q3'"],
+    ),
+    "unknown documents": (
+        {"qrels": "q1 a 1\nq1 b 1\nq1 c 1\nq1 d 1\n"},
+        ["none of the 4 judged doc", "'c' and 1 more"],
+    ),
+    "unknown queries": ({"qrels": "q9\td1\t1\n"}, ["none of the 1 judged query", "'q9'"]),
+    "empty query": ({"queries": [{"_id": "q1", "text": " "}, *QUERIES[1:]]}, ["without text", "'q1'"]),
+    "only empty": (
+        {"documents": [{"_id": "d1", "text": " "}, DOCUMENTS[1]], "qrels": "q1 d1 1"},
+        ["none of them has a"],
+    ),
     "nothing relevant": ({"qrels": "q1\td1\t0\n"}, ["no query has a relevant document"]),
 }
 
@@ -97,12 +107,12 @@ def test_a_mistake_is_one_line_that_names_its_place(tmp_path, name):
 def test_mistakes_are_reported_together(tmp_path):
     lines = str(refusal(beir(tmp_path / "a", [*DOCUMENTS, b"{"], [b"[]", *QUERIES], QRELS + "q1\n")))
     assert all(place in lines for place in ("corpus.jsonl:4", "queries.jsonl:1", "test.tsv:6"))
-    documents = [*DOCUMENTS, DOCUMENTS[0], {"_id": "d 4", "text": ""}]
-    lines = str(refusal(beir(tmp_path / "b", documents, [*QUERIES, {"_id": "q5", "text": ""}], QRELS + "q9\tx\t1\n")))
-    assert all(name in lines for name in ("'d1'", "'d 4'", "'q5'", "'q9'", "'x'"))
+    documents, queries = ([*items, {**items[0], "text": "another"}] for items in (DOCUMENTS, QUERIES))
+    lines = str(refusal(beir(tmp_path / "b", documents, queries, QRELS + "q1\td1\t1\n")))
+    assert all(name in lines for name in ("'d1'", "'q1'", "('q1', 'd1')")) and lines.count("\n") == 2
     (beir(tmp_path / "c", [b"{"] * 1000) / "queries.jsonl").unlink()
     lines = str(refusal(tmp_path / "c"))
-    assert "corpus.jsonl:1:" in lines and "queries.jsonl is missing" in lines and lines.count("\n") < 10
+    assert "corpus.jsonl:1:" in lines and "queries are missing; a BEIR folder has" in lines and lines.count("\n") < 10
 
 
 ROW = st.dictionaries(st.sampled_from(["_id", "title", "text"]), st.none() | st.integers() | st.text(max_size=3))
@@ -121,7 +131,8 @@ def test_a_folder_is_a_sound_dataset_or_a_data_error(documents, queries, qrels):
         except DataError:
             return
     assert {one.id for one in dataset.queries} == {qrel.query_id for qrel in dataset.qrels if qrel.relevance > 0}
-    assert {one.id for one in dataset.documents} >= {qrel.doc_id for qrel in dataset.qrels}
+    assert {one.id for one in dataset.documents} & {qrel.doc_id for qrel in dataset.qrels}
+    assert all(one.text.strip() for one in [*dataset.documents, *dataset.queries])
     assert all((one.id + one.text).encode() for one in [*dataset.documents, *dataset.queries])
 
 
@@ -146,28 +157,34 @@ def test_given_folders_win_over_datasets_and_those_over_the_shipped_cards(tmp_pa
     beir(tmp_path / "two" / "scifact")
     monkeypatch.setenv("HARNESS_DATASETS", f"{tmp_path}{os.pathsep}{tmp_path / 'two'}")
     assert len(corpora.load("scifact").documents) == 3 and corpora.check("stdlib").splits == ["train"]
-    card, shipped = corpora.check("scifact"), read_card(SHIPPED / "scifact.yaml")
+    card, shipped = corpora.check("scifact"), card_of(SHIPPED / "scifact.yaml")
     assert (card.licence, card.splits, shipped.splits) == (shipped.licence, ["test"], ["test", "train"])
 
 
-def test_a_card_can_drop_empty_documents_with_their_judgments(tmp_path, monkeypatch):
+@pytest.mark.parametrize("card", ["", "source: beir\ndrop_empty: true\n"])
+def test_a_document_without_text_is_never_retrieved_and_its_judgments_are_misses(tmp_path, monkeypatch, card):
     monkeypatch.setenv("HARNESS_DATASETS", str(tmp_path))
-    beir(tmp_path / "toy", [*DOCUMENTS, {"_id": "d4", "text": ""}], qrels=QRELS + "q4\td4\t1\nq1\td4\t1\n")
-    (tmp_path / "toy.yaml").write_text("source: beir\ndrop_empty: true\n")
-    dataset = corpora.load("toy")
-    assert [document.id for document in dataset.documents] == ["d1", "d2", "<ж>:3"]
-    assert "d4" not in {qrel.doc_id for qrel in dataset.qrels} and any("1 document" in note for note in dataset.notes)
+    beir(tmp_path / "toy", [*DOCUMENTS, {"_id": "d4", "text": " \n"}], qrels=QRELS + "q4\td4\t1\nq1\td4\t1\n")
+    if card:
+        (tmp_path / "toy.yaml").write_text(card)
+    for name in ("toy", str(tmp_path / "toy")):
+        dataset = corpora.load(name)
+        assert [document.id for document in dataset.documents] == ["d1", "d2", "<ж>:3"]
+        assert dataset.relevant["q4"] == ["d4"] and dataset.relevant["q1"] == ["d1", "d4"]
+        assert any(note.startswith("1 document without text") and "'d4'" in note for note in dataset.notes)
+        with pytest.raises(DataError, match=r"1 document without text.*leave --strict out"):
+            corpora.load(name, strict=True)
 
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_shipped_card_is_complete(path):
     card = corpora.datasets()[path.stem]
-    assert card == read_card(path) and card.source in corpora.SOURCES and card.about and card.licence
+    assert card == card_of(path) and card.about and card.licence and card.source in (*corpora.SOURCES, "beir", "hub")
     assert card.splits[0] == "test" and card.query_length and card.document_length
     assert card.source != "beir" or (card.url.startswith("https://") and re.fullmatch("[0-9a-f]{32}", card.md5))
 
 
-BROKEN = ["source: [", "- source", "", "about: no source", "source: beir\ncolour: red", "source: beri"]
+BROKEN = ["source: [", "- source", "", "source: beir\nkeep: language", "source: beir\ncolour: red", "source: beri"]
 BROKEN += ["source: beir\nsplits: test", "source: beir\nsplits: []", "source: stdlib\nabout: 2020-99-99", "\0"]
 
 

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from harness import candidates, indexes, store
-from harness.corpora import beir
-from harness.corpora.base import Card
+from harness.corpora.cards import Card
+from harness.corpora.origins import archive
 from harness.files import lock
 from tests import encoding
 from tests.test_candidates import ASKED, MANY, named, search
@@ -136,15 +136,15 @@ def test_two_downloads_are_one(tmp_path, monkeypatch):
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
     asked = []
 
-    def get(card, archive):
+    def get(card, path):
         asked.append(card.name)
         time.sleep(0.1)
-        with zipfile.ZipFile(archive, "w") as bundle:
+        with zipfile.ZipFile(path, "w") as bundle:
             bundle.writestr(f"{card.name}/corpus.jsonl", "{}")
 
-    monkeypatch.setattr(beir, "_get", get)
-    card = Card("some", "beir", ("test",), url="https://x", md5="0")
-    folders = in_two_threads(lambda: beir.download(card))
+    monkeypatch.setattr(archive, "_get", get)
+    card = Card("some", "beir", url="https://x", md5="0")
+    folders = in_two_threads(lambda: archive.download(card, "test")[0])
     assert asked == ["some"] and folders[0] == folders[1] and (folders[0] / "corpus.jsonl").exists()
 
 

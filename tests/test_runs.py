@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
 import os
 import tempfile
 import time
 from pathlib import Path
+from urllib.parse import unquote
 
 import ir_measures
 import numpy as np
@@ -23,18 +25,24 @@ from harness.files import cache_folder, checksum, digest, write_atomically
 from harness.records import Manifest, ScoredDoc
 from harness.runs import RunDirectory, runs, slug
 
-IDS = st.text(st.characters(exclude_categories=["Cs", "Cc", "Z"]), min_size=1, max_size=6)
+IDS = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from(" %\t\n\u2028\x85"), min_size=1, max_size=6)
 SCORES = st.lists(st.floats(width=32, allow_nan=False), max_size=8)
 
 
 def read_back(path: Path) -> list[ScoredDoc]:
+    """As ir_measures reads it; ids with white space or % are percent-encoded, and the tag says so."""
     with gzip.open(path, "rt", encoding="utf-8") as file:
-        return list(ir_measures.read_trec_run(file))
+        text = file.read()
+    found = list(ir_measures.read_trec_run(io.StringIO(text)))
+    if text.split("\n")[0].endswith(" harness-percent-encoded"):
+        return [ScoredDoc(unquote(one.query_id), unquote(one.doc_id), one.score) for one in found]
+    return found
 
 
 @settings(deadline=None, max_examples=60)
 @given(queries=st.dictionaries(IDS, SCORES, max_size=4), doc=IDS)
 @example(queries={"<q>:ж/": [1 / 3, 16777217, 1e-45, -0.0, float("inf")]}, doc="a:<b>")
+@example(queries={"50 %": [0.0], "%20": [1.0]}, doc="Global warming\u3000%41")
 def test_a_ranking_is_read_by_ir_measures_with_every_score_exact(queries, doc):
     run = [ScoredDoc(q, f"{doc}{at}", float(np.float32(s))) for q, all in queries.items() for at, s in enumerate(all)]
     with tempfile.TemporaryDirectory() as work:
@@ -45,6 +53,13 @@ def test_a_ranking_is_read_by_ir_measures_with_every_score_exact(queries, doc):
         scores = np.array([scored.score for scored in read_back(path)], np.float32)
         assert scores.tobytes() == np.array([scored.score for scored in run], np.float32).tobytes()
         assert list(directory.read_ranking(path)) == read_back(path)
+
+
+def test_ids_that_a_trec_file_can_hold_are_written_as_they_are(tmp_path):
+    directory, ids = RunDirectory(tmp_path), ["a/b", "<dbpedia:É>", "x,y", "#1", 'q"', "C:\\tmp", "."]
+    directory.write_ranking(tmp_path / "r.gz", [ScoredDoc("q", name, 0.0) for name in ids])
+    rows = [line.split(" ") for line in gzip.decompress((tmp_path / "r.gz").read_bytes()).decode().splitlines()]
+    assert [(row[2], row[5]) for row in rows] == [(name, "harness") for name in ids]
 
 
 def test_a_ranking_counts_ranks_from_one_in_each_query(tmp_path):

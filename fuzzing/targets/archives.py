@@ -8,7 +8,7 @@ import zipfile
 
 from fuzzing.judging import TARGETS, Place, Target
 from fuzzing.mutating import Files
-from harness.corpora.beir import unpack
+from harness.corpora.origins.archive import unpack
 
 NAMES = ["toy/corpus.jsonl", "toy/qrels/test.tsv", "toy/aaaaaaaaaaaa"]
 

@@ -1,16 +1,23 @@
-"""BEIR folders, their judgments, and folders of pages. What is loaded must be fit for a TREC file."""
+"""Folders of every layout, and BEIR's judgments alone. What is loaded must come back from a TREC file."""
 
 from __future__ import annotations
 
 import io
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
 
 import ir_measures
 
 from fuzzing.judging import TARGETS, Place, Target
 from fuzzing.mutating import Files
 from harness import corpora
+from harness.files import unfit
 from harness.records import Dataset, ScoredDoc
 from harness.runs import RunDirectory
+from tests import layouts
+
+LETTERS = 400  # of a note
 
 DOCUMENTS = b"""{"_id": "d1", "title": "Cats", "text": "Cats purr when they are content."}
 {"_id": "d2", "title": "", "text": "Dogs bark at night."}
@@ -33,8 +40,12 @@ def fit(dataset: Dataset, place: Place) -> None:
     path = run.ranking("truncate", "maxsim", 32)
     pairs = [(query.id, document.id) for query in dataset.queries[:20] for document in dataset.documents[:20]]
     run.write_ranking(path, [ScoredDoc(*pair, -float(at)) for at, pair in enumerate(pairs)])
-    for found in (run.read_ranking(path), ir_measures.read_trec_run(str(path))):
-        assert [(one.query_id, one.doc_id) for one in found] == pairs
+    assert [(one.query_id, one.doc_id) for one in run.read_ranking(path)] == pairs
+    theirs = list(ir_measures.read_trec_run(str(path)))
+    assert len(theirs) == len(pairs)
+    if not any(unfit(name) for pair in pairs for name in pair):
+        assert [(one.query_id, one.doc_id) for one in theirs] == pairs
+    assert all(len(note) <= LETTERS for note in dataset.notes)
 
 
 def _beir(_: Place) -> list[Files]:
@@ -76,6 +87,27 @@ def _pages(place: Place) -> list[Files]:
     return [files, hub]
 
 
+def _layout(name: str) -> Callable[[Place], list[Files]]:
+    """One collection as a layout has it."""
+
+    def sound(place: Place) -> list[Files]:
+        place.root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=place.root) as work:
+            folder = Path(work) / "given"
+            (layouts.PLAIN | layouts.NESTED)[name](folder, layouts.BREAD)
+            return [{str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}]
+
+    return sound
+
+
+def split(place: Place) -> None:
+    """Every split that the folder seems to have."""
+    for one in list(corpora.check(str(place.given)).splits)[:3]:
+        fit(corpora.load(str(place.given), one), place)
+
+
+for _name in ("longembed", "mteb2", "configs", "colbert", "titled_tsv", "csv", "trec", "trec_xml", *layouts.NESTED):
+    TARGETS.register(f"layout-{_name}")(Target(_layout(_name), split))
 TARGETS.register("beir")(Target(_beir, load))
 TARGETS.register("qrels")(Target(_qrels, judged))
 TARGETS.register("pages")(Target(_pages, load))

@@ -8,7 +8,7 @@ from fuzzing.judging import TARGETS, Place, Target
 from fuzzing.mutating import Files
 from harness import config, corpora
 from harness.aggregators import AGGREGATORS
-from harness.corpora.base import read_card
+from harness.corpora.base import card_of
 
 SPECS = ["maxsim", "mean", "topk:4", "topk:k=16", "softmax:0.1", "softmax:tau=1e-1", "logsumexp:1.0", "logmeanexp:2"]
 KINDS = {kind.command: kind for kind in (config.EvalConfig, config.StressConfig, config.GradientsConfig,
@@ -44,7 +44,7 @@ def from_file(place: Place) -> None:
 def card(place: Place) -> None:
     """Every card of a folder; what a card describes is loaded, but for what would be downloaded."""
     for path in sorted(place.given.glob("*.yaml")):
-        read_card(path)
+        card_of(path)
     for name in sorted(path.stem for path in place.given.glob("*.yaml")):
         found = corpora.check(name)
         if found.source == "synthetic" or found.folder:

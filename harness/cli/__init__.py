@@ -6,13 +6,13 @@ import os
 import sys
 import threading
 
-from harness.cli import auditing, measuring, planning, reading, training
+from harness.cli import auditing, inspecting, measuring, planning, reading, training
 from harness.cli.app import app
 from harness.cli.options import kept
 from harness.errors import HarnessError
 
 THREADS = "engine"  # how the names of an engine's threads begin
-__all__ = ["app", "auditing", "main", "measuring", "planning", "reading", "training"]
+__all__ = ["app", "auditing", "inspecting", "main", "measuring", "planning", "reading", "training"]
 
 
 def main() -> None:

@@ -1,11 +1,9 @@
-"""Corpora: one file per source. A dataset card, or a folder, is all it takes to add a dataset."""
+"""Corpora: where documents, queries and judgments come from. A card, or a folder, is all it takes to add a dataset."""
 
-import importlib
-import pkgutil
+from harness.corpora import stdlib, synthetic  # noqa: F401 (they register themselves)
+from harness.corpora.base import check, datasets, load
+from harness.corpora.cards import Card
+from harness.corpora.layouts import LAYOUTS
+from harness.corpora.sources import SOURCES
 
-from harness.corpora.base import SOURCES, Card, check, datasets, load
-
-__all__ = ["SOURCES", "Card", "check", "datasets", "load"]
-
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+__all__ = ["LAYOUTS", "SOURCES", "Card", "check", "datasets", "load"]

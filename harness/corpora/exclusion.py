@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from harness.errors import examples
+from harness.corpora.notes import Notes, counted
 from harness.records import Document, Query
 
 
@@ -26,14 +26,15 @@ def excluded(pairs: Mapping[str, bool], ids_are_same: bool) -> dict[str, frozens
     return {name: frozenset([name]) for name, same in pairs.items() if same or ids_are_same}
 
 
-def notes(pairs: Mapping[str, bool], ids_are_same: bool) -> list[str]:
-    """What is to be said of shared ids: those left out of the candidates, and those that merely coincide."""
+def say(pairs: Mapping[str, bool], ids_are_same: bool, notes: Notes) -> None:
+    """Note the ids that are shared: documents left out of the candidates, and those that merely coincide."""
     own = list(excluded(pairs, ids_are_same))
     apart = [name for name, same in pairs.items() if not (same or ids_are_same)]
-    said = []
     if own:
-        said.append(f"{len(own):,} queries are the document of the same id, never their candidate: {examples(own)}")
+        what = "is the document of its id" if len(own) == 1 else "are the document of their id"
+        notes.say(f"{counted(len(own), 'query')} {what}, never a candidate", own)
     if apart:
-        what = f"{len(apart):,} queries share their id with a document of another text ({examples(apart)})"
-        said.append(f"{what}, which stays a candidate; a card's same_ids_are_same leaves it out")
-    return said
+        what = "has the id of a document of another text" if len(apart) == 1 else "have ids of documents of other texts"
+        notes.say(
+            f"{counted(len(apart), 'query')} {what}", apart, ", which stay candidates (card key: same_ids_are_same)"
+        )

@@ -18,7 +18,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.corpora.base import SOURCES, Card, Collection
+from harness.corpora.cards import Card
+from harness.corpora.collection import Collection
+from harness.corpora.sources import SOURCES
 from harness.records import Document, Qrel, Query
 
 SKIPPED = {"test", "tests", "idlelib", "lib2to3", "turtledemo", "antigravity", "this"}  # tests, programs, jokes

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.corpora.base import SOURCES, Card, Collection
+from harness.corpora.cards import Card
+from harness.corpora.collection import Collection
+from harness.corpora.sources import SOURCES
 from harness.errors import DataError, first_line
 from harness.randomness import generator
 from harness.records import Document, Qrel, Query

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from harness.pipeline.comparing import compare
     from harness.pipeline.evaluation import evaluate
+    from harness.pipeline.inspecting import inspect
     from harness.pipeline.mechanism import gradients
     from harness.pipeline.planning import plan
     from harness.pipeline.reporting import report
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
     from harness.pipeline.study import synth
     from harness.pipeline.tuning import train
 
-__all__ = ["compare", "evaluate", "gradients", "plan", "report", "stress", "synth", "train"]
+__all__ = ["compare", "evaluate", "gradients", "inspect", "plan", "report", "stress", "synth", "train"]
 
-FILES = {"compare": "comparing", "evaluate": "evaluation", "gradients": "mechanism", "plan": "planning",
-         "report": "reporting", "stress": "robustness", "synth": "study", "train": "tuning"}  # fmt: skip
+FILES = {"compare": "comparing", "evaluate": "evaluation", "gradients": "mechanism", "inspect": "inspecting"}
+FILES |= {"plan": "planning", "report": "reporting", "stress": "robustness", "synth": "study", "train": "tuning"}
 
 
 def __getattr__(name: str):

@@ -74,7 +74,7 @@ class Material:
 def gather(config: TrainConfig, device: str, stages: Stages) -> Material:
     """Load what a training needs; of a frozen backbone the vectors, from the cache where they are there."""
     with stages("load dataset"):
-        dataset = corpora.load(config.dataset, config.split, config.limit)
+        dataset = examples.answerable(corpora.load(config.dataset, config.split, config.limit))
         if len(dataset.queries) < 3:
             raise DataError(f"dataset {dataset.name!r}, split {dataset.split!r}: training needs three queries at least")
         rows = examples.gallery(len(dataset.documents), examples.relevant(dataset), config.gallery)

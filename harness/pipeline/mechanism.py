@@ -65,7 +65,9 @@ def pairs(config: GradientsConfig, inputs: Inputs) -> list[tuple[int, int]]:
     query_rows = {name: row for row, name in enumerate(inputs.queries.ids)}
     document_rows = {name: row for row, name in enumerate(inputs.documents.ids)}
     relevant = [
-        (query_rows[qrel.query_id], document_rows[qrel.doc_id]) for qrel in inputs.dataset.qrels if qrel.relevance > 0
+        (query_rows[qrel.query_id], document_rows[qrel.doc_id])
+        for qrel in inputs.dataset.qrels
+        if qrel.relevance > 0 and qrel.doc_id in document_rows
     ]
     chosen = generator(config.seed, "pairs").permutation(len(relevant))[: config.pairs]
     return [relevant[at] for at in sorted(chosen)]

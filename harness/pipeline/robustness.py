@@ -111,8 +111,9 @@ def split_gold(found: Candidates, inputs: Inputs) -> tuple[Candidates, Candidate
     """
     document_rows = {name: row for row, name in enumerate(inputs.documents.ids)}
     relevant = inputs.dataset.relevant
-    wanted = [[document_rows[document] for document in relevant[name]] for name in found.query_ids]
-    rows = np.full((len(wanted), max(map(len, wanted))), -1, np.int64)
+    wanted = [[document_rows[document] for document in relevant[name] if document in document_rows]
+              for name in found.query_ids]  # fmt: skip
+    rows = np.full((len(wanted), max(1, *map(len, wanted))), -1, np.int64)
     for query, mine in enumerate(wanted):
         rows[query, : len(mine)] = mine
     is_gold = np.stack([np.isin(candidates, mine) for candidates, mine in zip(found.rows, wanted, strict=True)])

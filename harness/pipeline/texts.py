@@ -20,7 +20,7 @@ def texts(dataset: Dataset) -> pd.DataFrame:
     asked = {query.id for query in dataset.queries}
     for qrel in dataset.qrels:
         if qrel.relevance > 0 and qrel.query_id in asked:
-            text = cut(documents[qrel.doc_id])
+            text = cut(documents.get(qrel.doc_id))  # nothing of a judged document that is not in the collection
             rows.append(("document", qrel.query_id, qrel.doc_id, qrel.relevance, text))
     return pd.DataFrame(rows, columns=COLUMNS)
 

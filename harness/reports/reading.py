@@ -6,14 +6,16 @@ import functools
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 import pandas as pd
 import pyarrow as pa
 from pyarrow import csv
 
 from harness.errors import OptionError
+from harness.files import fitted
 from harness.records import Manifest
-from harness.runs import RunDirectory
+from harness.runs import ENCODED, RunDirectory
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class FinishedRun:
         """(query, relevant document) → rank in a TREC run, of those it holds."""
         wanted = {(query, document) for query, documents in self.gold.items() for document in documents}
         names = ["query_id", "q0", "doc_id", "rank", "score", "tag"]
-        types = {"query_id": pa.string(), "doc_id": pa.string(), "rank": pa.int32()}
+        types = {"query_id": pa.string(), "doc_id": pa.string(), "rank": pa.int32(), "tag": pa.string()}
         table = csv.read_csv(
             path,
             read_options=csv.ReadOptions(column_names=names),
@@ -66,10 +68,16 @@ class FinishedRun:
                 column_types=types, include_columns=list(types), strings_can_be_null=False
             ),
         )
+        encoded = len(table) > 0 and table["tag"][0].as_py() == ENCODED
+        if encoded:
+            wanted = {(fitted(query), fitted(document)) for query, document in wanted}
         relevant = {document for _, document in wanted}
         table = table.filter(pa.compute.is_in(table["doc_id"], pa.array(sorted(relevant), pa.string())))
         rows = zip(*(table[name].to_pylist() for name in types), strict=True)
-        return {(query, document): rank for query, document, rank in rows if (query, document) in wanted}
+        found = {(query, document): rank for query, document, rank, _ in rows if (query, document) in wanted}
+        if encoded:
+            return {(unquote(query), unquote(document)): rank for (query, document), rank in found.items()}
+        return found
 
 
 def open_run(path: Path) -> FinishedRun:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,10 +28,18 @@ class Batch:
     left_out: np.ndarray
 
 
+def answerable(dataset: Dataset) -> Dataset:
+    """The dataset without queries none of whose relevant documents is in the collection."""
+    known = {document.id for document in dataset.documents}
+    kept = [query for query in dataset.queries if not known.isdisjoint(dataset.relevant[query.id])]
+    return dataset if len(kept) == len(dataset.queries) else replace(dataset, queries=kept)
+
+
 def relevant(dataset: Dataset) -> Relevant:
-    """Rows of every query's relevant documents, in the order of the judgments."""
+    """Rows of every query's relevant documents that are there, in the order of the judgments."""
     rows = {document.id: row for row, document in enumerate(dataset.documents)}
-    return [np.array([rows[document] for document in dataset.relevant[query.id]]) for query in dataset.queries]
+    return [np.array([rows[document] for document in dataset.relevant[query.id] if document in rows], np.int64)
+            for query in dataset.queries]  # fmt: skip
 
 
 def hold_out(queries: int, share: float) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,221 @@
+"""From what was read to a judged collection: what is an error, what is a note, and what ``--strict`` changes.
+
+Errors are for what is ambiguous: one id with two texts, one pair with two grades, judgments of which none fits. All
+else is read, and said. A judgment of a document that is not there is kept: it counts as a miss, as trec_eval has it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from harness.corpora import exclusion
+from harness.corpora.cards import Card
+from harness.corpora.collection import Collection
+from harness.corpora.notes import Notes, counted
+from harness.errors import DataError, Problems, examples
+from harness.files import json_list, unfit
+from harness.records import Dataset, Document, Qrel, Query, content
+
+Item = TypeVar("Item", Document, Query)
+
+
+def checked(card: Card, split: str, raw: Collection, limit: int | None = None, strict: bool = False) -> Dataset:
+    """The collection as a Dataset. limit: keep the first queries by id; strict: what is untidy is an error.
+
+    Raises DataError with everything that is wrong.
+    """
+    _sort(raw)
+    problems, notes = raw.problems, raw.notes
+    documents = _once(raw.documents, "document", problems, notes)
+    queries = _once(raw.queries, "query", problems, notes)
+    _check_text(documents, problems)
+    _check_text(queries, problems)
+    qrels = _judged_once(raw.qrels, problems, notes)
+    problems.stop(DataError)
+    documents = _with_text(documents, notes)
+    qrels = _of_queries(qrels, queries, raw, problems, notes)
+    _of_documents(qrels, documents, raw, problems, notes)
+    problems.stop(DataError)
+    dataset = _assemble(card, split, raw, documents, queries, qrels, limit)
+    if strict and notes.untidy:
+        raise DataError(*(f"dataset {card.name!r}: {note}; leave --strict out to read it" for note in notes.untidy))
+    return dataset
+
+
+def _sort(raw: Collection) -> None:
+    """Everything in the order of its ids, shorter ones first, so that numbers count up: no figure depends on the order
+    of lines in a file."""
+
+    def place(name: str) -> tuple[int, str]:
+        return len(name), name
+
+    raw.documents.sort(key=lambda document: place(document.id))
+    raw.queries.sort(key=lambda query: place(query.id))
+    raw.qrels.sort(key=lambda qrel: (place(qrel.query_id), place(qrel.doc_id)))
+
+
+def _assemble(
+    card: Card, split: str, raw: Collection, documents: Sequence[Document], queries: Sequence[Query],
+    qrels: Sequence[Qrel], limit: int | None,
+) -> Dataset:  # fmt: skip
+    """Judgments of excluded documents and queries without a relevant document left out, the others limited."""
+    notes, pairs = raw.notes, exclusion.shared(documents, queries)
+    excluded = _joined(raw.excluded, exclusion.excluded(pairs, card.same_ids_are_same))
+    judged = [qrel for qrel in qrels if qrel.doc_id not in excluded.get(qrel.query_id, ())]
+    if len(judged) < len(qrels):
+        notes.say(f"{counted(len(qrels) - len(judged), 'judgment')} of excluded documents left out")
+    relevant = {qrel.query_id for qrel in judged if qrel.relevance > 0}
+    chosen = [query for query in queries if query.id in relevant]
+    if not chosen:
+        raise DataError(f"dataset {card.name!r}, split {split!r}: no query has a relevant document")
+    if without := sorted({qrel.query_id for qrel in qrels} - relevant):
+        notes.say(f"{counted(len(without), 'judged query')} without a relevant document left out", without)
+    if silent := [query.id for query in chosen if not query.text.strip()]:
+        raise DataError(f"{counted(len(silent), 'judged query')} without text: {examples(silent)}; remove them")
+    if limit is not None and limit < len(chosen):
+        notes.say(f"limited to the first {limit:,} of {counted(len(chosen), 'query')}")
+        chosen = chosen[:limit]
+    kept = {query.id for query in chosen}
+    exclusion.say({name: same for name, same in pairs.items() if name in kept}, card.same_ids_are_same, notes)
+    ids = [*(query.id for query in chosen), *(document.id for document in documents)]
+    if encoded := [name for name in ids if unfit(name)]:
+        notes.mend(f"{counted(len(encoded), 'id')} percent-encoded in TREC files, verbatim elsewhere", encoded)
+    judged = [qrel for qrel in judged if qrel.query_id in kept]
+    excluded = {name: never for name, never in excluded.items() if name in kept}
+    fingerprint = _fingerprint(raw.version, documents, chosen, judged, excluded)
+    return Dataset(card.name, split, documents, chosen, judged, fingerprint, notes.all, excluded)
+
+
+def _joined(one: Mapping[str, frozenset[str]], other: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
+    return {name: one.get(name, frozenset()) | other.get(name, frozenset()) for name in [*one, *other]}
+
+
+def _once(items: Sequence[Item], noun: str, problems: Problems, notes: Notes) -> list[Item]:
+    """Every id once: the same text again is left out, another text is a mistake."""
+    known: dict[str, Item] = {}
+    again, torn = [], []
+    for item in items:
+        if item.id not in known:
+            known[item.id] = item
+        elif content(item) == content(known[item.id]):
+            again.append(item.id)
+        else:
+            torn.append(item.id)
+    if torn:
+        what = f"{counted(len(torn), f'{noun} id')} given twice with different texts"
+        problems.add(f"{what}: {examples(torn)}; keep one of each")
+    if again:
+        notes.mend(f"{counted(len(again), noun)} given twice with the same text read once", again)
+    return list(known.values())
+
+
+def _check_text(items: Sequence[Item], problems: Problems) -> None:
+    if broken := [item.id for item in items if not _encodable(item.id + item.text)]:
+        problems.add(f"{counted(len(broken), 'text')} or ids with half a surrogate pair: {examples(broken)}; mend them")
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _judged_once(qrels: Sequence[Qrel], problems: Problems, notes: Notes) -> list[Qrel]:
+    """Every judgment once; a pair with two grades is a mistake."""
+    once = list(dict.fromkeys(qrels))
+    if len(once) < len(qrels):
+        notes.mend(f"{counted(len(qrels) - len(once), 'judgment')} given twice read once")
+    grades: dict[tuple[str, str], int] = {}
+    torn = [(one.query_id, one.doc_id) for one in once
+            if grades.setdefault((one.query_id, one.doc_id), one.relevance) != one.relevance]  # fmt: skip
+    if torn:
+        what = f"{len(set(torn)):,} pairs of query and document judged with different grades"
+        problems.add(f"{what}: {examples(dict.fromkeys(torn))}; keep one judgment of each")
+    return once
+
+
+def _with_text(documents: Sequence[Document], notes: Notes) -> list[Document]:
+    """Documents without text are never retrieved; their judgments stay."""
+    kept = [document for document in documents if document.page or document.text.strip()]
+    if len(kept) < len(documents):
+        names = [document.id for document in documents if not document.page and not document.text.strip()]
+        notes.mend(f"{counted(len(names), 'document')} without text, never retrieved", names,
+                   ": judgments of them count as misses")  # fmt: skip
+    return kept
+
+
+def _of_queries(
+    qrels: Sequence[Qrel], queries: Sequence[Query], raw: Collection, problems: Problems, notes: Notes
+) -> list[Qrel]:
+    """Judgments of queries that are there."""
+    known = {query.id for query in queries}
+    aside = {name for noun, name in raw.aside if noun == "query"}
+    judged = list(dict.fromkeys(qrel.query_id for qrel in qrels if qrel.query_id not in aside))
+    lost = [name for name in judged if name not in known]
+    if lost and len(lost) == len(judged):
+        problems.add(f"none of the {counted(len(judged), 'judged query')} is in the collection: {examples(lost)}"
+                     f"{difference(lost, known)}")  # fmt: skip
+    elif lost:
+        share = f"{len(lost) / len(judged):.1%}"
+        notes.mend(
+            f"{len(lost):,} of {counted(len(judged), 'judged query')} ({share}) not in the collection left out", lost
+        )
+    return [qrel for qrel in qrels if qrel.query_id in known]
+
+
+def _of_documents(
+    qrels: Sequence[Qrel], documents: Sequence[Document], raw: Collection, problems: Problems, notes: Notes
+) -> None:
+    """What is to be said of judged documents that are not there; that all are not is a mistake."""
+    known, empty = {document.id for document in documents}, {document.id for document in raw.documents}
+    judged = list(dict.fromkeys(qrel.doc_id for qrel in qrels))
+    lost = [name for name in judged if name not in known]
+    if lost and len(lost) == len(judged):
+        what = f"none of the {counted(len(judged), 'judged document')} is in the collection: {examples(lost)}"
+        why = "; none of them has a text" if empty.issuperset(lost) else difference(lost, known)
+        problems.add(f"{what}{why}")
+    elif lost := [name for name in lost if name not in empty]:
+        share = f"{len(lost) / len(judged):.1%}"
+        what = f"{len(lost):,} of {counted(len(judged), 'judged document')} ({share}) not in the collection"
+        notes.mend(what, lost, ": counted as misses")
+
+
+FOLDS: dict[str, Callable[[str], str]] = {
+    "upper and lower case": str.casefold,
+    "white space around them": str.strip,
+    "their Unicode form": lambda name: unicodedata.normalize("NFKC", name),
+    "leading zeros": lambda name: name.lstrip("0") or "0",
+    "an ending such as .0": lambda name: name.removesuffix(".0"),
+    "a prefix": lambda name: name.lstrip("".join(set(name) - set("0123456789"))) or name,
+    "a file's ending": lambda name: name.rpartition(".")[0] or name,
+}
+
+
+def difference(lost: Sequence[str], known: Iterable[str]) -> str:
+    """In what ids that were not found differ from those that are there, and what to do."""
+    known = set(known)
+    if not known:
+        return "; there is none at all"
+    for what, fold in FOLDS.items():
+        folded = {fold(name): name for name in known}
+        if pair := next(((name, folded[fold(name)]) for name in lost if fold(name) in folded), None):
+            return f"; ids differ in {what}: judged {pair[0]!r}, given {pair[1]!r}; write both alike"
+    return f"; given are {examples(sorted(known)[:1])}, …; judge the ids that are given"
+
+
+def _fingerprint(
+    version: str, documents: Sequence[Document], queries: Sequence[Query], qrels: Sequence[Qrel],
+    excluded: Mapping[str, frozenset[str]],
+) -> str:  # fmt: skip
+    digest = hashlib.sha256(version.encode())
+    judged = ((qrel.query_id, qrel.doc_id, qrel.relevance) for qrel in qrels)
+    never = [(name, *sorted(excluded[name])) for name in sorted(excluded)]
+    for part in (map(content, documents), map(content, queries), judged, *([never] if never else [])):
+        for piece in json_list(part):
+            digest.update(piece)
+    return digest.hexdigest()[:16]
