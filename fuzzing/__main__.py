@@ -20,7 +20,8 @@ from validation.pages import FOLDER, write
 FOUND = Path("build") / "fuzz"
 CHUNK = 250  # inputs handed to a process at once
 SHARES = {"specs": 34, "options": 5, "configs": 4, "cards": 3, "beir": 22, "qrels": 22, "archives": 10, "vectors": 3,
-          "pages": 0.8, "runs": 0.8, "comparisons": 0.3, "pages-of-runs": 0.3, "charts-of-runs": 0.1}  # fmt: skip
+          "pages": 0.8, "runs": 0.8, "comparisons": 0.3, "pages-of-runs": 0.3, "charts-of-runs": 0.1,
+          "sound-runs": 0.3}  # fmt: skip
 TEXT = """Sound files are changed at random (bytes flipped, cut, doubled; words and values replaced by hostile ones;
 files left out, added or turned into links) and read as the product reads them. An input is *accepted*, *refused* with
 one readable line a mistake, or a *finding*: any other exception, a line that cannot be printed, more than {seconds:g} s

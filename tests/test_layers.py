@@ -29,7 +29,7 @@ ROOMS = [
     *("aggregators", "scoring", "concentration", "metrics", "stats", "degradation", "worlds", "training", "engines"),
     "audit",
     "planning",
-    *("runs", "comparison", "reports", "config", "pipeline", "cli"),
+    *("schemas", "runs", "comparison", "reports", "config", "pipeline", "cli"),
 ]
 FILES = sorted((ROOT / "harness").rglob("*.py"))
 

@@ -16,7 +16,7 @@ from harness.files import check_output, digest
 from harness.pipeline.evaluation import evaluate
 from harness.pipeline.inputs import git_revision, versions
 from harness.records import Manifest
-from harness.runs import Result, RunDirectory, readable, slug
+from harness.runs import Result, RunDirectory, slug
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,7 @@ def compare(
     how: dict[str, Any] = {"output": output, "device": device, "engine": engine, "address": address, "resume": True,
                            "progress": progress, "trust_remote_code": trust_remote_code}  # fmt: skip
     found = [evaluate(**{**question, "checkpoint": name}, **how) for name in names] if names else read(runs)
-    with readable(*(run.path for run in found)):
-        return against(found, baseline, average_seeds, Path(output))
+    return against(found, baseline, average_seeds, Path(output))
 
 
 def against(found: Sequence[Result], baseline: str | None, average_seeds: bool, output: Path) -> Comparison:

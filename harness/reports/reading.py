@@ -11,9 +11,10 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import csv
 
+from harness import schemas
 from harness.errors import OptionError
 from harness.records import Manifest
-from harness.runs import RunDirectory
+from harness.runs import RunDirectory, readable
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class FinishedRun:
     def table(self, name: str) -> pd.DataFrame | None:
         """A table that a run may lack, such as ``texts.parquet``."""
         hidden = name == "alignment.parquet" and not self.quotes
-        return self.directory.read_table(name) if (self.path / name).exists() and not hidden else None
+        return self.directory.read_table(name, self.manifest) if (self.path / name).exists() and not hidden else None
 
     @functools.cached_property
     def gold(self) -> dict[str, list[str]]:
@@ -58,14 +59,15 @@ class FinishedRun:
         wanted = {(query, document) for query, documents in self.gold.items() for document in documents}
         names = ["query_id", "q0", "doc_id", "rank", "score", "tag"]
         types = {"query_id": pa.string(), "doc_id": pa.string(), "rank": pa.int32()}
-        table = csv.read_csv(
-            path,
-            read_options=csv.ReadOptions(column_names=names),
-            parse_options=csv.ParseOptions(delimiter=" ", quote_char=False),
-            convert_options=csv.ConvertOptions(
-                column_types=types, include_columns=list(types), strings_can_be_null=False
-            ),
-        )
+        with readable(path):
+            table = csv.read_csv(
+                path,
+                read_options=csv.ReadOptions(column_names=names),
+                parse_options=csv.ParseOptions(delimiter=" ", quote_char=False),
+                convert_options=csv.ConvertOptions(
+                    column_types=types, include_columns=list(types), strings_can_be_null=False
+                ),
+            )
         relevant = {document for _, document in wanted}
         table = table.filter(pa.compute.is_in(table["doc_id"], pa.array(sorted(relevant), pa.string())))
         rows = zip(*(table[name].to_pylist() for name in types), strict=True)
@@ -81,4 +83,8 @@ def open_run(path: Path) -> FinishedRun:
             "is an unfinished run; the same command finishes it" if unfinished else "is no run: it has no manifest.json"
         )
         raise OptionError(f"{path} {why}; harness list runs shows them")
-    return FinishedRun(path, run.read_manifest(), run.read_table("summary.csv"), run.read_table("tests.csv"))
+    manifest = run.read_manifest()
+    summary, tests = (run.read_table(name, manifest) for name in ("summary.csv", "tests.csv"))
+    with readable(path / "tests.csv"):
+        schemas.agree(manifest, summary, tests)
+    return FinishedRun(path, manifest, summary, tests)
