@@ -60,13 +60,6 @@ TABLES: dict[tuple[str, str], dict[str, str]] = {
     ("gradients", "tests.csv"): {"measure": "text", "length": "text"} | AGAINST,
     ("synth", "summary.csv"): SYNTH | {"value": "real", "ci_low": "real?", "ci_high": "real?", "n_seeds": "whole"},
     ("synth", "tests.csv"): SYNTH | AGAINST,
-    ("compare", "queries.parquet"): {
-        "query_id": "text",
-        "run": "text",
-        "value": "real",
-        "value_baseline": "real",
-        "difference": "real",
-    },
 }
 SHOWN = {
     "texts.parquet": {"kind": "text", "query_id": "text", "id": "text", "relevance": "whole", "text": "text"},
@@ -90,11 +83,14 @@ def columns(found: Manifest, file: str) -> dict[str, str]:
     """What a file of a run holds, by column: text, whole or real; with a question mark where a value may be missing."""
     if file in SHOWN:
         return SHOWN[file]
-    if found.command != "compare" or file == "queries.parquet":
+    if found.command != "compare":
         return TABLES.get((found.command, file), {})
     of = found.config["of"]
     if file == "summary.csv":
         return {**TABLES[of, file], "run": "text"}
+    if file == "queries.parquet":
+        by_query = dict.fromkeys(["value", "value_baseline", "difference"], "real")
+        return {"measure": "text", **PLACE[of], "pool": "text", "query_id": "text", "run": "text", **by_query}
     return {"measure": "text", **TESTED[of], "run": "text", **AGAINST}
 
 
