@@ -21,7 +21,7 @@ FOUND = Path("build") / "fuzz"
 CHUNK = 250  # inputs handed to a process at once
 SHARES = {"specs": 34, "options": 5, "configs": 4, "cards": 3, "beir": 16, "qrels": 16, "archives": 10, "vectors": 3,
           "pages": 0.8, "runs": 0.8, "comparisons": 0.3, "pages-of-runs": 0.3, "charts-of-runs": 0.1,
-          "orders": 0.2}  # fmt: skip
+          "orders": 0.2, "sound-runs": 0.3}  # fmt: skip
 LAYOUTS = ("longembed", "mteb2", "configs", "colbert", "titled_tsv", "csv", "trec", "trec_xml", "bright", "mldr")
 SHARES |= {f"layout-{name}": 2 for name in (*LAYOUTS, "autorag", "loco")}
 TEXT = """Sound files are changed at random (bytes flipped, cut, doubled; words and values replaced by hostile ones;

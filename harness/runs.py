@@ -18,6 +18,7 @@ from urllib.parse import unquote
 
 import yaml
 
+from harness import schemas
 from harness.errors import DataError, HarnessError, first_line
 from harness.files import digest, fitted, unfit, write_atomically
 from harness.records import Manifest, ScoredDoc
@@ -31,7 +32,9 @@ PARTS = ("rankings", "encoders", "state")  # what an unfinished run can go on fr
 NAMES = ["dataset", "checkpoint", "arm", "inject", "pool", "measure", "baseline", "split"]
 WHOLE = ["length", "epoch", "count"]  # numbers that may be missing; a length may also be the word "slope"
 REAL = ["value", "ci_low", "ci_high", "delta", "retained", "retained_low", "retained_high", "loss", "hijack_rate",
-        "mean_difference", "t", "p", "p_holm"]  # fmt: skip
+        "mean_difference", "t", "p", "p_holm", "effect_size", "seed_sd", "gini_standard"]  # fmt: skip
+REAL += [f"{name}{end}" for name in ("gini", "top_share", "effective_patches", "zero_share")
+         for end in ("", "_low", "_high")]  # fmt: skip
 
 
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)  # no fault of what is read
@@ -39,16 +42,19 @@ DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)  # no fault of what 
 
 @contextmanager
 def readable(*paths: Path) -> Iterator[None]:
-    """Whatever files that are damaged, or that someone changed, raise as they are read and shown: as one line."""
+    """Whatever files that are damaged, or that someone changed, raise as they are read and checked: as one line.
+
+    Only reading belongs inside: what is made of the contents may fail by a fault of the program, which is no damage.
+    """
     try:
         yield
     except (HarnessError, MemoryError):
         raise
-    except Exception as error:  # what pandas, pyarrow, gzip, json and the tables' users raise shares no base class
+    except Exception as error:  # what pandas, pyarrow, gzip and json raise shares no base class
         if isinstance(error, OSError) and error.errno in DISK:
             raise
         what = f"{' or '.join(map(str, paths))} cannot be read ({type(error).__name__}: {first_line(error)})"
-        raise DataError(f"{what}; it is damaged or was changed: repeat the run") from error
+        raise DataError(f"{what}; it is damaged, was changed, or is of another version: repeat the run") from error
 
 
 def slug(name: str) -> str:
@@ -153,14 +159,18 @@ class RunDirectory:
             table.to_csv(content, index=False, lineterminator="\n")
         write_atomically(self.path / name, content.getvalue())
 
-    def read_table(self, name: str) -> pd.DataFrame:
+    def read_table(self, name: str, manifest: Manifest | None = None) -> pd.DataFrame:
+        """A table. Raises DataError if it cannot be read, or holds anything else than the manifest, if given, says."""
         import pandas as pd  # here: what only names runs need not wait for it
 
         path = self.path / name
         if not path.exists():
             raise DataError(f"{path} is missing; {self.path} is no finished run")
         with readable(path):
-            return pd.read_parquet(path) if name.endswith(".parquet") else self._csv(path)
+            table = pd.read_parquet(path) if name.endswith(".parquet") else self._csv(path)
+            if manifest is not None:
+                schemas.check(manifest, name, table)
+        return table
 
     def _csv(self, path: Path) -> pd.DataFrame:
         import pandas as pd
@@ -181,8 +191,10 @@ class RunDirectory:
 
     def result(self) -> Result:
         """A finished run, from disk."""
-        summary, per_query, tests = map(self.read_table, ("summary.csv", "per_query.parquet", "tests.csv"))
-        return Result(self.path, summary, per_query, tests, self.read_manifest())
+        manifest = self.read_manifest()
+        names = ("summary.csv", "per_query.parquet", "tests.csv")
+        summary, per_query, tests = (self.read_table(name, manifest) for name in names)
+        return Result(self.path, summary, per_query, tests, manifest)
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Written last: from here on the run is finished."""
@@ -198,6 +210,8 @@ class RunDirectory:
             found = Manifest(**json.loads(path.read_text(encoding="utf-8")))
             if wrong := [name for name, hint in get_type_hints(Manifest).items() if not _is(vars(found)[name], hint)]:
                 raise ValueError(f"{', '.join(wrong)} of another kind")
+            json.dumps(asdict(found), ensure_ascii=False).encode()  # text that no file could hold is none
+            schemas.check_manifest(found)
         return found
 
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 import harness
 from harness import comparison
 from harness.cli import app
+from harness.degradation import TESTS
 from harness.errors import DataError, HarnessError, OptionError
 from harness.pipeline.reporting import command_of
 from harness.records import Manifest
@@ -27,20 +28,21 @@ def invented(tmp_path, number: int, **changes) -> Result:
     random, rows, queries = np.random.default_rng(number), [], changes.pop("queries", 40)
     for measure in ("nDCG@10", "R@1"):
         for pool in ("maxsim", "topk:4"):
-            for length in (8, 16, 32):
+            for length in changes.get("lengths", [8, 16, 32]):
                 for query in range(queries):
                     value = np.round(random.random(), 1)
                     rows.append(["d", f"c{number}", "pad", pool, length, measure, f"q{query}", value])
     columns = ["dataset", "checkpoint", "arm", "pool", "length", "measure", "query_id", "value"]
     table = pd.DataFrame(rows, columns=columns).astype({"length": "Int64"})
     config = {"dataset": "d", "split": "test", "checkpoint": f"c{number}", "lengths": [8, 16, 32], "arms": ["pad"],
-              "measures": ["nDCG@10", "R@1"], "seed": 0}  # fmt: skip
+              "measures": ["nDCG@10", "R@1"], "seed": 0, "pool": ["maxsim", "topk:4"], "depth": 100}  # fmt: skip
     fingerprints = {"dataset": changes.pop("dataset", "x"), "documents": str(number), "queries": str(number)}
     manifest = Manifest("eval", config | changes, {"seed": 0}, None, {}, fingerprints)
     run = RunDirectory(tmp_path / f"eval-d-c{number}-{abs(hash(str(changes))) % 10**6:06d}{number}")
     run.start("eval", manifest.config, "me")
     summary = table.groupby(columns[:6], sort=False)["value"].mean().reset_index()
-    return run.finish(summary, table, pd.DataFrame({"p": [1.0]}), manifest)
+    summary = summary.assign(ci_low=0.0, ci_high=1.0, n_queries=queries, retained=1.0)
+    return run.finish(summary, table, pd.DataFrame(columns=TESTS), manifest)
 
 
 def test_differences_tests_and_effect_sizes_are_scipys(tmp_path):

@@ -84,15 +84,21 @@ def expected(pairs: dict[tuple, tuple[list[float], list[float]]]) -> dict[tuple,
         wins, losses, n = sum(d > 0 for d in differences), sum(d < 0 for d in differences), len(both)
         spread = np.ptp(differences) > 1e-9 if both else False
         tested = wins + losses >= min(n, 12) and n > 1 and (spread or n >= 12)
-        p.append(float(ttest_rel(*zip(*both, strict=True)).pvalue) if tested and spread else
-                 2.0 ** (1 - n) if tested else math.nan)  # fmt: skip
+        p.append(
+            float(ttest_rel(*zip(*both, strict=True)).pvalue)
+            if tested and spread
+            else 2.0 ** (1 - n)
+            if tested
+            else math.nan
+        )
     made, adjusted = {}, holm_loop(p)
     for (place, pool), (mine, base), corrected in zip(pairs, pairs.values(), adjusted, strict=True):
         both = [a - b for a, b in zip(mine, base, strict=True) if not math.isnan(a - b)]
         mean = sum(both) / len(both) if both else math.nan
         wins, losses = sum(d > 0 for d in both), sum(d < 0 for d in both)
-        made[place, pool] = claims.Tested(pool, mean, None if math.isnan(corrected) else corrected, len(both), wins,
-                                          losses)  # fmt: skip
+        made[place, pool] = claims.Tested(
+            pool, mean, None if math.isnan(corrected) else corrected, len(both), wins, losses
+        )
     return made
 
 
@@ -136,13 +142,15 @@ def test_what_is_said_of_a_sweep_is_true(seed):
     per_query, over, said = swept(seed)
     check_words(said)
     pools, lengths = list(dict.fromkeys(per_query["pool"])), sorted(set(per_query["length"]))
-    mean = {(pool, length): np.mean(by_query(per_query, pool=pool, length=length))
-            for pool in pools for length in lengths}  # fmt: skip
+    mean = {
+        (pool, length): np.mean(by_query(per_query, pool=pool, length=length)) for pool in pools for length in lengths
+    }
     pairs = {}
     for pool in pools[1:]:
         for length in lengths:
-            pairs[f"At L = {length}", pool] = tuple(by_query(per_query, pool=one, length=length)
-                                                    for one in (pool, pools[0]))  # fmt: skip
+            pairs[f"At L = {length}", pool] = tuple(
+                by_query(per_query, pool=one, length=length) for one in (pool, pools[0])
+            )
         if over[1:]:
             rows = ([by_query(per_query, pool=one, length=length) for length in over] for one in (pool, pools[0]))
             pairs["In the slope", pool] = tuple(list(map(float, stats.slopes(np.array(one), over))) for one in rows)
@@ -178,20 +186,35 @@ def test_what_is_said_of_a_sweep_is_true(seed):
 def test_what_is_said_of_an_attack_is_true(seed):
     random = np.random.default_rng(seed)
     pools, counts = POOLS[: random.integers(1, 5)], [0, 5, 40][: random.integers(1, 4)]
-    keys = {"dataset": ["d"], "checkpoint": ["c"], "inject": ["hard"], "count": counts, "pool": pools,
-            "measure": ["R@1", "hijack_rate"]}  # fmt: skip
+    keys = {
+        "dataset": ["d"],
+        "checkpoint": ["c"],
+        "inject": ["hard"],
+        "count": counts,
+        "pool": pools,
+        "measure": ["R@1", "hijack_rate"],
+    }
     per_query = table(random, keys, "count", int(random.choice(SIZES))).astype({"count": int})
     silent = (per_query["measure"] == "hijack_rate") & (per_query["pool"] == pools[-1])
     per_query.loc[silent & (seed % 2 == 0), "value"] = math.nan
     summary = degradation.summarise_stress(per_query, random)
     said = findings.attack(summary, degradation.compare_losses(per_query, pools)) + findings.hijack(summary)
     check_words(said)
-    value = {(pool, count): by_query(per_query, pool=pool, count=count, measure="R@1")
-             for pool in pools for count in counts}  # fmt: skip
-    change = {(pool, count): [a - b for a, b in zip(value[pool, count], value[pool, 0], strict=True)]
-              for pool in pools for count in counts}  # fmt: skip
-    truth = expected({(f"At K = {count}", pool): (change[pool, count], change[pools[0], count])
-                      for pool in pools[1:] for count in counts[1:]})  # fmt: skip
+    value = {
+        (pool, count): by_query(per_query, pool=pool, count=count, measure="R@1") for pool in pools for count in counts
+    }
+    change = {
+        (pool, count): [a - b for a, b in zip(value[pool, count], value[pool, 0], strict=True)]
+        for pool in pools
+        for count in counts
+    }
+    truth = expected(
+        {
+            (f"At K = {count}", pool): (change[pool, count], change[pools[0], count])
+            for pool in pools[1:]
+            for count in counts[1:]
+        }
+    )
     last = counts[-1]
     for claim in said:
         if isinstance(claim, values.Attack):
@@ -258,8 +281,9 @@ def test_what_is_said_of_a_comparison_is_true(seed):
     pairs = {}
     for run in runs[1:]:
         for pool, length in cells:
-            pairs[(run, pool, length), run] = tuple(by_query(per_query, run=one, pool=pool, length=length)
-                                                    for one in (run, "a"))  # fmt: skip
+            pairs[(run, pool, length), run] = tuple(
+                by_query(per_query, run=one, pool=pool, length=length) for one in (run, "a")
+            )
         for pool in POOLS[:2]:
             rows = (
                 [by_query(per_query, run=one, pool=pool, length=length) for length in (8, 16)] for one in (run, "a")
@@ -288,11 +312,34 @@ def test_what_is_said_of_the_studys_claims_is_true(seed):
     for pool in ("maxsim", "softmax:1.0", "topk:4"):
         for length in (*lengths, "slope"):
             values_ = drawn(random, seeds, np.array([one["value"] for one in rows[-seeds:]]) if rows else None)
-            rows += [{"pool": pool, "measure": "recall", "split": "heldout", "epoch": "", "length": str(length),
-                      "inject": "", "count": "", "train_length": 8, "support": 4, "seed": at, "value": value}
-                     for at, value in enumerate(values_.tolist())]  # fmt: skip
-        rows += [{**rows[-1], "measure": "gini", "split": "train", "epoch": "5", "length": "", "seed": at,
-                  "value": float(random.random())} for at in range(seeds)]  # fmt: skip
+            rows += [
+                {
+                    "pool": pool,
+                    "measure": "recall",
+                    "split": "heldout",
+                    "epoch": "",
+                    "length": str(length),
+                    "inject": "",
+                    "count": "",
+                    "train_length": 8,
+                    "support": 4,
+                    "seed": at,
+                    "value": value,
+                }
+                for at, value in enumerate(values_.tolist())
+            ]
+        rows += [
+            {
+                **rows[-1],
+                "measure": "gini",
+                "split": "train",
+                "epoch": "5",
+                "length": "",
+                "seed": at,
+                "value": float(random.random()),
+            }
+            for at in range(seeds)
+        ]
     table_ = pd.DataFrame(rows)
     tests = analysis.compare(table_, ["maxsim", "softmax:1.0", "topk:4"])
     found = judged(tests.assign(operator=tests["pool"]), lengths)
@@ -302,10 +349,14 @@ def test_what_is_said_of_the_studys_claims_is_true(seed):
             place = {"measure": "gini"} if "concentrates" in one.claim else {"measure": "recall", "length": "slope"}
             if (at := re.search(r"M = (\d+)", one.claim)) is not None:
                 place = {"measure": "recall", "length": at.group(1)}
-            row = tests[np.logical_and.reduce([tests[name] == value for name, value in place.items()])
-                        & (tests["pool"] == operator)].iloc[0]  # fmt: skip
-            mean = {pool: np.mean(by_query(table_.rename(columns={"seed": "query_id"}), pool=pool, **place))
-                    for pool in (operator, "maxsim")}  # fmt: skip
+            row = tests[
+                np.logical_and.reduce([tests[name] == value for name, value in place.items()])
+                & (tests["pool"] == operator)
+            ].iloc[0]
+            mean = {
+                pool: np.mean(by_query(table_.rename(columns={"seed": "query_id"}), pool=pool, **place))
+                for pool in (operator, "maxsim")
+            }
             higher = mean[operator] > mean["maxsim"]
             wanted = higher if re.search("ahead|falls faster", one.claim) else not higher
             if pd.isna(row["p_holm"]):
@@ -319,9 +370,12 @@ def test_what_is_said_of_the_studys_claims_is_true(seed):
 
 @pytest.mark.parametrize(
     ("recall", "words"),
-    [(0.93, "93.0% of the relevant documents: reranking cannot exceed a recall of 0.930"),
-     (0.99999, "99.9990000% of the relevant documents"), (1.0, "hold every relevant document")],
-)  # fmt: skip
+    [
+        (0.93, "93.0% of the relevant documents: reranking cannot exceed a recall of 0.930"),
+        (0.99999, "99.9990000% of the relevant documents"),
+        (1.0, "hold every relevant document"),
+    ],
+)
 @pytest.mark.parametrize("source", ["faiss Flat", "exact"])
 def test_the_candidate_ceiling_is_said(recall, words, source):
     [claim] = findings.ceiling({"source": source, "depth": 100, "recall": recall})

@@ -16,7 +16,8 @@ from fuzzing.judging import TARGETS, Place, Target, judge
 from fuzzing.watching import Watch
 from harness.errors import HarnessError
 
-QUICK = [name for name in SHARES if name not in ("runs", "comparisons", "pages-of-runs", "charts-of-runs")]
+SLOW = ("runs", "comparisons", "pages-of-runs", "charts-of-runs", "sound-runs")
+QUICK = [name for name in SHARES if name not in SLOW]
 
 
 @pytest.fixture

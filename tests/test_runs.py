@@ -85,14 +85,25 @@ def test_equal_rankings_are_equal_bytes_whenever_and_wherever_written(tmp_path, 
 
 MANIFEST = Manifest(
     command="eval",
-    config={"pool": ["maxsim"], "dataset": "ж", "evidence": None},
+    config={
+        "pool": ["maxsim"],
+        "dataset": "ж",
+        "split": "test",
+        "checkpoint": "c",
+        "lengths": [32],
+        "arms": ["pad"],
+        "measures": ["R@1"],
+        "depth": 10,
+        "seed": 0,
+        "evidence": None,
+    },
     seeds={"seed": 0},
     git_revision=None,
     versions={"python": "3"},
     fingerprints={"dataset": "0f"},
     seconds={"score": 0.1},
-    candidates={"recall": 1 / 3},
-    cells=[{"arm": "pad", "length": 32}],
+    candidates={"source": "faiss", "depth": 10, "recall": 1 / 3},
+    cells=[{"arm": "pad", "length": 32, "patches_max": 32, "fill": "distractor", "evidence": 32}],
     notes=["a <note>"],
 )
 

@@ -16,7 +16,7 @@ from harness.files import check_output, checksum, digest
 from harness.pipeline.evaluation import evaluate
 from harness.pipeline.provenance import alone, maker, program
 from harness.records import Manifest
-from harness.runs import Result, RunDirectory, readable, slug
+from harness.runs import Result, RunDirectory, slug
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,7 @@ def compare(
     how: dict[str, Any] = {"output": output, "device": device, "engine": engine, "address": address, "resume": True,
                            "force": force, "progress": progress, "trust_remote_code": trust_remote_code}  # fmt: skip
     found = [evaluate(**{**question, "checkpoint": name}, **how) for name in names] if names else read(runs)
-    with readable(*(run.path for run in found)):
-        return against(found, baseline, average_seeds, Path(output), force)
+    return against(found, baseline, average_seeds, Path(output), force)
 
 
 def against(

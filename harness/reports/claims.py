@@ -123,8 +123,11 @@ class Verdict(Claim):
         for one in self.tests:
             if one.p is None and not one.equal:
                 named.setdefault(f"not tested against {self.baseline}, for {one.why(self.unit)}", []).append(one)
-        parts = [f"{words}: {', '.join(f'{one.pool} ({one.numbers})' for one in found)}"
-                 for words, found in named.items() if found]  # fmt: skip
+        parts = [
+            f"{words}: {', '.join(f'{one.pool} ({one.numbers})' for one in found)}"
+            for words, found in named.items()
+            if found
+        ]
         if same := [one.pool for one in self.tests if one.equal]:
             parts.append(f"{self.same} {self.baseline} for all {self.unit}: {', '.join(same)}")
         how = " (p is Holm-corrected)" if any(one.p is not None for one in self.tests) else ""
@@ -172,5 +175,7 @@ class Ahead(Claim):
         rest = f" ({untested} more could not be tested)" if untested else ""
         if not self.ahead + self.behind:
             return f"{of}: none of {self.tested} cells tested{rest} differs significantly; {largest}."
-        return (f"{of}: of {self.tested} cells tested{rest}, {self.ahead} significantly ahead and {self.behind}"
-                f" behind (Holm-corrected p < {LEVEL}); of these {largest}.")  # fmt: skip
+        return (
+            f"{of}: of {self.tested} cells tested{rest}, {self.ahead} significantly ahead and {self.behind}"
+            f" behind (Holm-corrected p < {LEVEL}); of these {largest}."
+        )

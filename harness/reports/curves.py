@@ -19,7 +19,7 @@ WIDTH, HEIGHT = 300, 260
 
 
 def points(table: Table) -> list[dict[str, Any]]:
-    """What a chart shows of a table: a row a cell of a column that has an x."""
+    """What a chart shows of a table: a row for each cell of a column that has an x; None where there is no number."""
     found = []
     for row in table.rows:
         if row.quiet:
@@ -27,8 +27,11 @@ def points(table: Table) -> list[dict[str, Any]]:
         for column, cell in zip(table.columns, row.cells, strict=True):
             y = cell.beside if table.axes and table.axes.plots == "beside" else cell.value
             if column.x is not None and y is not None and y == y:
-                found.append({"series": row.name, "at": column.name, "x": column.x, "y": y, "value": cell.value,
-                              "beside": cell.beside, "low": cell.low, "high": cell.high, "n": cell.n})  # fmt: skip
+                real = {
+                    name: None if (value := getattr(cell, name)) != value else value
+                    for name in ("value", "beside", "low", "high", "n")
+                }
+                found.append({"series": row.name, "at": column.name, "x": column.x, "y": y, **real})
     return found
 
 

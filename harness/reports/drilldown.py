@@ -22,7 +22,7 @@ def queries(run: FinishedRun) -> dict[str, Any] | None:
     if run.kind not in PLACES:
         return None
     inside, across, letter = PLACES[run.kind]
-    table = run.directory.read_table("per_query.parquet")
+    table = run.directory.read_table("per_query.parquet", run.manifest)
     table = table[table[inside].isin(run.manifest.config["arms" if run.kind == "eval" else "inject"])]
     ids, places = sorted(set(table["query_id"])), sorted(set(table[across].astype(int)))
     levels, codes = np.unique(table["value"].to_numpy(float).round(6), return_inverse=True)

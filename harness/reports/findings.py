@@ -14,10 +14,16 @@ from harness.reports.claims import Claim, Tested
 def tested(rows: pd.DataFrame, name: str = "pool") -> tuple[Tested, ...]:
     """Rows of tests as records."""
     return tuple(
-        Tested(str(row[name]), float(row["mean_difference"]), float(row["p_holm"]) if pd.notna(row["p_holm"]) else None,
-               int(row["n"]), int(row["wins"]), int(row["losses"]))
+        Tested(
+            str(row[name]),
+            float(row["mean_difference"]),
+            float(row["p_holm"]) if pd.notna(row["p_holm"]) else None,
+            int(row["n"]),
+            int(row["wins"]),
+            int(row["losses"]),
+        )
         for row in rows.to_dict("records")
-    )  # fmt: skip
+    )
 
 
 def ceiling(candidates: Mapping[str, Any]) -> list[Claim]:
@@ -37,10 +43,15 @@ def degradation(
     """
     longest, shortest = int(rows["length"].max()), int(rows["length"].min())
     reached = tuple(
-        values.Reached(str(row["pool"]), float(row["value"]), float(row["ci_low"]), float(row["ci_high"]),
-                       None if longest == shortest else float(row["retained"]))
+        values.Reached(
+            str(row["pool"]),
+            float(row["value"]),
+            float(row["ci_low"]),
+            float(row["ci_high"]),
+            None if longest == shortest else float(row["retained"]),
+        )
         for row in rows[rows["length"] == longest].to_dict("records")
-    )  # fmt: skip
+    )
     arm, measure = (str(rows[name].iloc[0]) for name in ("arm", "measure"))
     said: list[Claim] = [values.Reach(arm, measure, longest, shortest, reached)]
     if slopes:
@@ -57,10 +68,15 @@ def attack(rows: pd.DataFrame, tests: pd.DataFrame) -> list[Claim]:
     kind, measure, count = str(rows["inject"].iloc[0]), str(rows["measure"].iloc[0]), int(rows["count"].max())
     last = rows[rows["count"] == count]
     kept = tuple(
-        values.Kept(str(row["pool"]), float(row["retained"]), float(row["retained_low"]), float(row["retained_high"]),
-                    float(row["value"]))
+        values.Kept(
+            str(row["pool"]),
+            float(row["retained"]),
+            float(row["retained_low"]),
+            float(row["retained_high"]),
+            float(row["value"]),
+        )
         for row in last.to_dict("records")
-    )  # fmt: skip
+    )
     said: list[Claim] = [values.Attack(kind, measure, count, kept)]
     if not count:
         return said
@@ -110,8 +126,9 @@ def compared(tests: pd.DataFrame, baseline: str) -> list[Claim]:
     for run, mine in cells.groupby("run", sort=False):
         found = mine[mine["p_holm"] < claims.LEVEL]
         ahead, behind = int((found["mean_difference"] > 0).sum()), int((found["mean_difference"] < 0).sum())
-        counted, n, differ = (int(one) for one in (mine["p_holm"].notna().sum(), mine["n"].max(),
-                                                   (mine["wins"] + mine["losses"]).max()))  # fmt: skip
+        counted, n, differ = (
+            int(one) for one in (mine["p_holm"].notna().sum(), mine["n"].max(), (mine["wins"] + mine["losses"]).max())
+        )
         largest = furthest(found if len(found) else mine)
         said.append(claims.Ahead(str(run), baseline, ahead, behind, counted, len(mine), n, differ, largest))
     return said

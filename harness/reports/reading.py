@@ -12,10 +12,11 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import csv
 
+from harness import schemas
 from harness.errors import OptionError
 from harness.files import fitted
 from harness.records import Manifest
-from harness.runs import ENCODED, RunDirectory
+from harness.runs import ENCODED, RunDirectory, readable
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class FinishedRun:
     def table(self, name: str) -> pd.DataFrame | None:
         """A table that a run may lack, such as ``texts.parquet``."""
         hidden = name == "alignment.parquet" and not self.quotes
-        return self.directory.read_table(name) if (self.path / name).exists() and not hidden else None
+        return self.directory.read_table(name, self.manifest) if (self.path / name).exists() and not hidden else None
 
     @functools.cached_property
     def gold(self) -> dict[str, list[str]]:
@@ -60,14 +61,15 @@ class FinishedRun:
         wanted = {(query, document) for query, documents in self.gold.items() for document in documents}
         names = ["query_id", "q0", "doc_id", "rank", "score", "tag"]
         types = {"query_id": pa.string(), "doc_id": pa.string(), "rank": pa.int32(), "tag": pa.string()}
-        table = csv.read_csv(
-            path,
-            read_options=csv.ReadOptions(column_names=names),
-            parse_options=csv.ParseOptions(delimiter=" ", quote_char=False),
-            convert_options=csv.ConvertOptions(
-                column_types=types, include_columns=list(types), strings_can_be_null=False
-            ),
-        )
+        with readable(path):
+            table = csv.read_csv(
+                path,
+                read_options=csv.ReadOptions(column_names=names),
+                parse_options=csv.ParseOptions(delimiter=" ", quote_char=False),
+                convert_options=csv.ConvertOptions(
+                    column_types=types, include_columns=list(types), strings_can_be_null=False
+                ),
+            )
         encoded = len(table) > 0 and table["tag"][0].as_py() == ENCODED
         if encoded:
             wanted = {(fitted(query), fitted(document)) for query, document in wanted}
@@ -89,4 +91,8 @@ def open_run(path: Path) -> FinishedRun:
             "is an unfinished run; the same command finishes it" if unfinished else "is no run: it has no manifest.json"
         )
         raise OptionError(f"{path} {why}; harness list runs shows them")
-    return FinishedRun(path, run.read_manifest(), run.read_table("summary.csv"), run.read_table("tests.csv"))
+    manifest = run.read_manifest()
+    summary, tests = (run.read_table(name, manifest) for name in ("summary.csv", "tests.csv"))
+    with readable(path / "tests.csv"):
+        schemas.agree(manifest, summary, tests)
+    return FinishedRun(path, manifest, summary, tests)

@@ -10,7 +10,6 @@ from rich.markup import escape
 
 from harness.reports import comparison, gradients, stress, synth, tables
 from harness.reports.content import Report, Section
-from harness.runs import readable
 
 SHOWS: dict[str, Callable[..., Any]] = {
     "eval": tables.show, "stress": stress.show, "gradients": gradients.show, "synth": synth.show,
@@ -26,14 +25,13 @@ def show(report: Report, console: Console) -> None:
         console.print(f"and {more:,} more", highlight=False)
     if not report.files:
         for section in report.sections:
-            with readable(section.run.path):
-                one(section, console)
+            one(section, console)
 
 
 def one(section: Section, console: Console) -> None:
     run = section.run
     if run.kind == "compare":
-        queries = run.directory.read_table("queries.parquet")
+        queries = run.directory.read_table("queries.parquet", run.manifest)
         comparison.show(run.summary, run.tests, queries, run.manifest, str(run.path), console)
     else:
         SHOWS[run.kind](run.summary, run.tests, run.manifest, str(run.path), console)

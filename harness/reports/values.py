@@ -24,8 +24,10 @@ class Ceiling(Claim):
         if self.recall >= 1:
             return f"{said} every relevant document, so that reranking can find all of them."
         places = 3 if self.recall < 0.9995 else 9
-        return (f"{said}, on average over queries, {self.recall:.{places - 2}%} of the relevant documents: reranking"
-                f" cannot exceed a recall of {self.recall:.{places}f}.")  # fmt: skip
+        return (
+            f"{said}, on average over queries, {self.recall:.{places - 2}%} of the relevant documents: reranking"
+            f" cannot exceed a recall of {self.recall:.{places}f}."
+        )
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,10 @@ class Attack(Claim):
         head = f"Injection {self.inject}, {self.measure} with K = {self.count}"
         parts = []
         if real := [one for one in self.pools if one.retained == one.retained]:
-            shares = (share(one.retained) + (f" ({text})" if (text := interval(one.low, one.high, True)) else "")
-                      for one in real)  # fmt: skip
+            shares = (
+                share(one.retained) + (f" ({text})" if (text := interval(one.low, one.high, True)) else "")
+                for one in real
+            )
             kept = [f"{one.pool} {text}" for one, text in zip(real, shares, strict=True)]
             parts.append(f"share left of the value without injection: {few(kept)}")
         if none := [one for one in self.pools if one.retained != one.retained]:
@@ -117,8 +121,10 @@ class Gains(Claim):
 
     @property
     def text(self) -> str:
-        return (f"The 95 % interval is above 100 % of {listed(self.pools)}: only documents that are not relevant are"
-                " injected into.")  # fmt: skip
+        return (
+            f"The 95 % interval is above 100 % of {listed(self.pools)}: only documents that are not relevant are"
+            " injected into."
+        )
 
 
 @dataclass(frozen=True)
@@ -148,6 +154,8 @@ class Ginis(Claim):
 
     @property
     def text(self) -> str:
-        parts = [f"{pool} {decimals(value)}" + (f" ({text})" if (text := interval(low, high)) else "")
-                 for pool, value, low, high in self.pools]  # fmt: skip
+        parts = [
+            f"{pool} {decimals(value)}" + (f" ({text})" if (text := interval(low, high)) else "")
+            for pool, value, low, high in self.pools
+        ]
         return f"Gini of patch gradients at L = {self.length}: {few(parts)}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness.errors import DataError
 from harness.reports.content import Report
 from harness.reports.formats.base import FORMATS, Files
 from harness.reports.reading import FinishedRun
@@ -60,9 +62,10 @@ def ranx(report: Report) -> Files:
             yield f"ranx/{section.name}/qrels.json", encoded(judged)
         for (inside, pool, across), _ in cells(run):
             found: dict[str, dict[str, float]] = defaultdict(dict)
-            for query_id, doc_id, score in run.directory.read_ranking(
-                run.path / "rankings" / inside / pool / f"{across}.trec.gz"
-            ):
+            path = run.path / "rankings" / inside / pool / f"{across}.trec.gz"
+            for query_id, doc_id, score in run.directory.read_ranking(path):
+                if not math.isfinite(score):
+                    raise DataError(f"{path} has a score that JSON has no word for, {score}; leave --format ranx out")
                 found[query_id][doc_id] = score
             yield f"ranx/{section.name}/{inside}/{pool}/{across}.json", encoded(found)
 

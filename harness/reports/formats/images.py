@@ -1,4 +1,4 @@
-"""``svg`` and ``png``: every figure as a file."""
+"""``svg`` and ``png``: every figure that has a number as a file."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ def images(report: Report, suffix: str) -> Files:
     from harness.reports import charts, curves  # altair takes a second to import
 
     for name, figure in report.each():
+        if figure.draw is None and not any(map(curves.points, figure.panels)):
+            continue  # no number to draw
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"chart.{suffix}"
             charts.save(curves.draw(figure, report.palette), path)

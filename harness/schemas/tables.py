@@ -1,0 +1,230 @@
+"""What the tables of a finished run hold, by command: columns, kinds and cells, and what must agree."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.records import Manifest
+from harness.schemas.manifests import CONFIGS, MOST, RANKED
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KEYS = dict.fromkeys(["dataset", "checkpoint", "pool", "measure"], "text")
+PAIRED = {
+    "n": "whole",
+    "mean_difference": "real?",
+    "ci_low": "real?",
+    "ci_high": "real?",
+    "t": "real?",
+    "p": "real?",
+    "p_holm": "real?",
+    "wins": "whole",
+    "ties": "whole",
+    "losses": "whole",
+}
+AGAINST = {"pool": "text", "baseline": "text", **PAIRED}
+MEAN = {"value": "real", "ci_low": "real", "ci_high": "real", "n_queries": "whole", "retained": "real?"}
+PLACE = {"eval": {"arm": "text", "length": "whole"}, "stress": {"inject": "text", "count": "whole"}}
+TESTED = {"eval": {"arm": "text", "length": "text"}, "stress": PLACE["stress"]}
+SWEPT = {"eval": {"arm": "text", "length": "whole?"}, "stress": PLACE["stress"]}
+CONCENTRATED = dict.fromkeys(
+    ["gini", "gini_low", "gini_high", "top_share", "effective_patches", "zero_share", "gini_standard"], "real?"
+)
+SYNTH = {
+    "pool": "text",
+    "measure": "text",
+    "split": "text",
+    "epoch": "whole?",
+    "length": "place",
+    "inject": "text",
+    "count": "whole?",
+    "train_length": "whole",
+    "support": "whole",
+}
+TABLES: dict[tuple[str, str], dict[str, str]] = {
+    ("eval", "summary.csv"): KEYS | SWEPT["eval"] | MEAN,
+    ("eval", "tests.csv"): {"measure": "text"} | TESTED["eval"] | AGAINST,
+    ("eval", "per_query.parquet"): KEYS | SWEPT["eval"] | {"query_id": "text", "value": "real"},
+    ("stress", "summary.csv"): KEYS
+    | PLACE["stress"]
+    | MEAN
+    | {"hijack_rate": "real?", "retained_low": "real?", "retained_high": "real?"},
+    ("stress", "tests.csv"): {"measure": "text"} | PLACE["stress"] | AGAINST,
+    ("stress", "per_query.parquet"): KEYS | PLACE["stress"] | {"query_id": "text", "value": "real?"},
+    ("gradients", "summary.csv"): {"pool": "text", "length": "whole", "n_pairs": "whole"} | CONCENTRATED,
+    ("gradients", "tests.csv"): {"measure": "text", "length": "text"} | AGAINST,
+    ("synth", "summary.csv"): SYNTH | {"value": "real", "ci_low": "real?", "ci_high": "real?", "n_seeds": "whole"},
+    ("synth", "tests.csv"): SYNTH | AGAINST,
+}
+SHOWN = {
+    "texts.parquet": {"kind": "text", "query_id": "text", "id": "text", "relevance": "whole", "text": "text"},
+    "alignment.parquet": {
+        "query_id": "text",
+        "doc_id": "text",
+        "inject": "text",
+        "count": "whole",
+        "token": "text",
+        "before_patch": "whole",
+        "before_text": "text",
+        "before_similarity": "real",
+        "after_source": "text",
+        "after_patch": "whole",
+        "after_similarity": "real",
+    },
+}
+
+
+def columns(found: Manifest, file: str) -> dict[str, str]:
+    """What a file of a run holds, by column: text, whole or real; with a question mark where a value may be missing."""
+    if file in SHOWN:
+        return SHOWN[file]
+    if found.command != "compare":
+        return TABLES.get((found.command, file), {})
+    of = found.config["of"]
+    if file == "summary.csv":
+        return {**TABLES[of, file], "run": "text"}
+    if file == "queries.parquet":
+        by_query = dict.fromkeys(["value", "value_baseline", "difference"], "real")
+        return {"measure": "text", **PLACE[of], "pool": "text", "query_id": "text", "run": "text", **by_query}
+    return {"measure": "text", **TESTED[of], "run": "text", **AGAINST}
+
+
+def check(found: Manifest, file: str, table: pd.DataFrame) -> None:
+    """Raises ValueError unless a table of a run has the columns, kinds and cells that its manifest promises."""
+    for column, kind in columns(found, file).items():
+        if column not in table:
+            raise ValueError(f"no column {column!r}")
+        if not _of_kind(table[column], kind):
+            raise ValueError(f"column {column!r} holds another kind of values")
+    if file == "texts.parquet" and not set(table["kind"]) <= {"query", "document"}:
+        raise ValueError("kinds of texts that are unknown")
+    if found.command in CONFIGS and file in ("summary.csv", "per_query.parquet"):
+        _check_cells_of(found, file, table)
+    if file == "tests.csv" and found.command in CONFIGS:
+        _check_tests(found, table)
+
+
+def _of_kind(values: pd.Series, kind: str) -> bool:
+    import pandas as pd  # here: what only names runs need not wait for it
+
+    missing = bool(values.isna().any())
+    if not len(values):
+        return True
+    if kind == "place":  # a length, a word in its place, or nothing
+        return _of_kind(values.dropna(), "text") or _of_kind(values, "whole?")
+    if kind == "text":
+        return not missing and all(isinstance(one, str) for one in values.unique())
+    if missing and not kind.endswith("?"):
+        return False
+    if kind.startswith("whole"):
+        held = values.dropna()
+        return pd.api.types.is_integer_dtype(values) and bool(held.between(0, MOST).all())
+    return (
+        pd.api.types.is_float_dtype(values) and not bool(np.isinf(values.to_numpy(float, na_value=np.nan)).any())
+    ) or pd.api.types.is_integer_dtype(values)
+
+
+def _check_cells_of(found: Manifest, file: str, table: pd.DataFrame) -> None:
+    """Every cell that was asked for is there, once (by query, if the table is)."""
+    config, command = found.config, found.command
+    if command in ("synth", "compare"):
+        return _check_free(found, table)
+    if command == "gradients":
+        if file == "summary.csv":
+            _complete(table, {"pool": config["pool"], "length": config["lengths"]})
+        return None
+    inside, across = RANKED[command]
+    measures = list(config["measures"])
+    if command == "stress" and file == "per_query.parquet":
+        measures.append("hijack_rate")
+    own = table[table["arm"] != "candidates"] if command == "eval" else table
+    wanted = {
+        inside: config["arms" if command == "eval" else "inject"],
+        "pool": config["pool"],
+        across: config["lengths" if command == "eval" else "counts"],
+        "measure": measures,
+    }
+    if file == "per_query.parquet":
+        wanted["query_id"] = sorted(set(table["query_id"]))
+    _complete(own, wanted)
+    first = table[table["arm"] == "candidates"] if command == "eval" else table[:0]
+    keys = ["measure", *(["query_id"] if file == "per_query.parquet" else [])]
+    if len(first) and (
+        first["length"].notna().any() or first.duplicated(keys).any() or not set(first["measure"]) <= set(measures)
+    ):
+        raise ValueError("a first stage that is none")
+    return None
+
+
+def _complete(table: pd.DataFrame, wanted: Mapping[str, Sequence[Any]]) -> None:
+    import pandas as pd
+
+    if not len(table):
+        raise ValueError("no row")
+    cells = pd.MultiIndex.from_frame(table[list(wanted)].astype(object))
+    if cells.has_duplicates or set(cells) != set(itertools.product(*wanted.values())):
+        raise ValueError("cells are missing, doubled or of another question")
+
+
+def _check_free(found: Manifest, table: pd.DataFrame) -> None:
+    """Of a study or a comparison: pools, measures and places that were asked for, none twice."""
+    config, keys = found.config, list(SYNTH)
+    if found.command == "synth":
+        asked = all(set(table[key]) <= set(config[key]) for key in ("pool", "train_length", "support"))
+        real_ = asked and _numbers(table["length"]) <= set(config["lengths"])
+    else:
+        inside, across = RANKED[config["of"]]
+        keys = ["run", inside, across, "pool", "measure"]
+        real_ = set(table["measure"]) <= set(config["measures"])
+    if not len(table) or not real_ or table.duplicated(keys).any():
+        raise ValueError("cells are missing, doubled or of another question")
+
+
+def _numbers(lengths: pd.Series) -> set[int]:
+    """Lengths that may also be the word slope, or empty. Raises ValueError where one is neither."""
+    return {int(one) for one in lengths.dropna().unique() if one not in ("", "slope")}
+
+
+def _check_tests(found: Manifest, table: pd.DataFrame) -> None:
+    """Counts add up, p is a probability, and every place is one that was asked about."""
+    config, of = found.config, found.config.get("of", found.command)
+    if not (table["wins"] + table["ties"] + table["losses"] == table["n"]).all():
+        raise ValueError("wins, ties and losses do not add up")
+    if not (table["p_holm"].isna() | table["p_holm"].between(0, 1)).all():
+        raise ValueError("p that is no probability")
+    if found.command == "compare" and not len(table):
+        raise ValueError("no row")
+    if of in ("eval", "gradients", "synth") and not _numbers(table["length"]) <= set(config["lengths"]):
+        raise ValueError("lengths of another question")
+    if of == "stress" and not set(table["count"].astype(int)) <= set(config["counts"]):
+        raise ValueError("counts of another question")
+    keys = [*columns(found, "tests.csv")]
+    if table.duplicated([key for key in keys if key not in PAIRED]).any():
+        raise ValueError("a test twice")
+
+
+def agree(found: Manifest, summary: pd.DataFrame, tests: pd.DataFrame) -> None:
+    """Raises ValueError unless the tests' differences are those of the summary's means, as this version has them."""
+    from harness import degradation, stats
+
+    if found.command not in RANKED or not len(tests):
+        return
+    inside, across = RANKED[found.command]
+    value = summary.set_index(["measure", inside, "pool", across])["value"].to_dict()
+    growing = degradation.reached(found.cells)
+
+    def of(row: dict[Any, Any], pool: str) -> float:
+        key, place = (row["measure"], row[inside], pool), row[across]
+        if place == "slope":
+            lengths = growing.get(row[inside], found.config["lengths"])
+            return float(stats.slopes(np.array([[value[*key, length]] for length in lengths]), np.array(lengths))[0])
+        return value[*key, int(place)] - (value[*key, 0] if found.command == "stress" else 0)
+
+    for row in tests.to_dict("records"):
+        if abs(of(row, row["pool"]) - of(row, row["baseline"]) - row["mean_difference"]) > 1e-6:
+            raise ValueError("differences that are not those of summary.csv")
