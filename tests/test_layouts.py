@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from harness import corpora
 from harness.errors import DataError, OptionError
@@ -306,3 +307,22 @@ def test_a_document_that_is_not_there_is_missed_by_a_run(tmp_path):
     assert stress.per_query.query("measure == 'R@10' and query_id == 'q1'")["value"].max() == 0.5
     texts = json.loads((tmp_path / "toy" / "queries.jsonl").read_text().splitlines()[0])["text"]
     assert texts and harness.gradients(dataset=str(tmp_path / "toy"), lengths=[4], output=tmp_path / "runs").path
+
+
+def test_strict_refuses_a_run_on_what_is_untidy(tmp_path):
+    from harness import cli
+
+    layouts.beir(tmp_path / "toy", dataclasses.replace(BREAD, judged=[*BREAD.judged, ("q1", "gone", 1)]))
+    for command in ("eval", "stress", "gradients", "train"):
+        line = [
+            command,
+            "--dataset",
+            str(tmp_path / "toy"),
+            "--split",
+            "test",
+            "--strict",
+            "--output",
+            str(tmp_path / "r"),
+        ]
+        error = CliRunner().invoke(cli.app, line).exception
+        assert isinstance(error, DataError) and "'gone'" in str(error) and "leave --strict out" in str(error), command

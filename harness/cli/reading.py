@@ -24,11 +24,15 @@ from harness.cli.options import (
     Pool,
     Seed,
     Split,
+    Strict,
     Trust,
     ask,
     interruptible,
     option,
 )
+
+
+COMPARED = ("runs", "checkpoint", "baseline", "average_seeds")  # options of compare that are not eval's
 
 
 @app.command(short_help="Runs or checkpoints against a baseline: differences and tests.")
@@ -51,6 +55,7 @@ def compare(
     seed: Seed = None,
     dtype: Dtype = None,
     trust_remote_code: Trust = False,
+    strict: Strict = False,
     device: Device = "auto",
     engine: Engine = "local",
     address: Address = None,
@@ -58,9 +63,7 @@ def compare(
     config: Config = None,
 ) -> None:
     """Finished runs, or checkpoints, against a baseline: differences, intervals, tests, winners and losers."""
-    given = {
-        key: value for key, value in locals().items() if key not in ("runs", "checkpoint", "baseline", "average_seeds")
-    }
+    given = {key: value for key, value in locals().items() if key not in COMPARED}
     question, how = ask("EvalConfig", given)
     written = question.pop("checkpoint", None)  # a config file may hold one
     with interruptible():

@@ -16,6 +16,7 @@ from harness.cli.options import (
     Limit,
     Output,
     Resume,
+    Strict,
     ask,
     interruptible,
     option,
@@ -94,6 +95,7 @@ def train(
     dtype: Dtype = None,
     device: Device = "auto",
     engine: Engine = "local",
+    strict: Strict = False,
     output: Annotated[Path | None, option("The checkpoint's folder. [runs/train-…]")] = None,
     config: Config = None,
 ) -> None:

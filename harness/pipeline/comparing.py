@@ -41,6 +41,7 @@ def compare(
     engine: str = "local",
     address: str | None = None,
     trust_remote_code: bool = False,
+    strict: bool = False,
     **question: Any,
 ) -> Comparison:
     """Compare finished runs, or checkpoints whose cells are computed first, against a baseline (default: the first).
@@ -60,7 +61,8 @@ def compare(
             resolve(EvalConfig, **question, checkpoint=name)
     problems.stop(OptionError)
     how: dict[str, Any] = {"output": output, "device": device, "engine": engine, "address": address, "resume": True,
-                           "progress": progress, "trust_remote_code": trust_remote_code}  # fmt: skip
+                           "progress": progress, "trust_remote_code": trust_remote_code,
+                           "strict": strict}  # fmt: skip
     found = [evaluate(**{**question, "checkpoint": name}, **how) for name in names] if names else read(runs)
     with readable(*(run.path for run in found)):
         return against(found, baseline, average_seeds, Path(output))

@@ -56,13 +56,15 @@ class Inputs:
         }
 
 
-def prepare(config: Retrieval, device: str, stages: Stages, engine: Engine, trust: bool = False) -> Inputs:
+def prepare(
+    config: Retrieval, device: str, stages: Stages, engine: Engine, trust: bool = False, strict: bool = False
+) -> Inputs:
     """Dataset and the vectors of its documents and queries, from the cache where they are there.
 
-    trust: run code that the checkpoint brings.
+    trust: run code that the checkpoint brings; strict: what is untidy in the dataset is an error.
     """
     with stages("load dataset"):
-        dataset = corpora.load(config.dataset, config.split, config.limit)
+        dataset = corpora.load(config.dataset, config.split, config.limit, strict)
     with stages("load checkpoint"):
         encoder = encoders.load(config.checkpoint, config.dtype, device, trust)
     encoders.accept(encoder, dataset.documents)

@@ -37,6 +37,7 @@ def gradients(
     resume: bool = False,
     progress: bool = False,
     trust_remote_code: bool = False,
+    strict: bool = False,
     **question: Any,
 ) -> Result:
     """Measure patch-level gradient concentration over (query, relevant document) pairs; write a run directory.
@@ -45,7 +46,7 @@ def gradients(
     """
     config, device, work = begin(GradientsConfig, question, device, "local", output)
     stages = Stages(progress)
-    inputs = prepare(config, device, stages, work, trust_remote_code)
+    inputs = prepare(config, device, stages, work, trust_remote_code, strict)
     run = directory(config, inputs, output)
     with alone(run, resume) as mine:
         if not mine:

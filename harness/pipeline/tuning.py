@@ -51,6 +51,7 @@ def train(
     engine: str = "local",
     output: str | Path | None = None,
     progress: bool = False,
+    strict: bool = False,
     **question: Any,
 ) -> Training:
     """Fine-tune under every pool with every seed; write a checkpoint each. What is trained already is kept.
@@ -65,7 +66,7 @@ def train(
     folders = None if output is None else places(config, Path(output))
     if folders:
         check(folders)
-    material = gather(config, device, stages)
+    material = gather(config, device, stages, strict)
     if folders is None:
         key = digest(config.plain(), material.fingerprints, material.start)[:8]
         folders = places(config, Path("runs") / f"train-{slug(config.dataset)}-{slug(config.checkpoint)}-{key}")
