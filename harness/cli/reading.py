@@ -31,7 +31,6 @@ from harness.cli.options import (
     option,
 )
 
-
 COMPARED = ("runs", "checkpoint", "baseline", "average_seeds")  # options of compare that are not eval's
 
 
