@@ -62,7 +62,7 @@ def test_a_document_is_excluded_where_it_is_the_query_and_its_judgments_alone_ar
         name for name, text in asked.items() if name in held
         and (named or " ".join(text.split()) in (held[name][1], " ".join(held[name]).strip()))
     }  # fmt: skip
-    kept = [(query, document) for query, document in judged if query != document or query not in same]
+    kept = sorted((query, document) for query, document in judged if query != document or query not in same)
     with tempfile.TemporaryDirectory() as work:
         folder = beir(
             Path(work) / "toy",
