@@ -226,9 +226,7 @@ def test_a_damaged_or_missing_parquet_file_is_named(folder, tmp_path):
 def test_a_strange_id_decides_no_file_name(folder, tmp_path):
     names = ["../../../escaped", "<script>alert(1)</script>", "/etc/passwd", "x" * 300]
     place = hub(tmp_path / "hub", folder, own=lambda at: names[at])
-    assert [document.id for document in corpora.load(str(place)).documents] == sorted(
-        names, key=lambda name: (len(name), name)
-    )
+    assert {document.id for document in corpora.load(str(place)).documents} == set(names)
     assert {len(path.name) for path in (cache_folder() / "pages").iterdir()} == {64}
     assert not list(tmp_path.rglob("escaped*"))
 
