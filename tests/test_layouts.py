@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from harness import corpora
 from harness.errors import DataError, OptionError
@@ -23,10 +24,15 @@ EVERY = PLAIN | NESTED
 WIDTH = 160 - len("Note: .")  # of two lines of a terminal
 
 
+def place(row) -> tuple[int, str]:
+    """Where an item stands: by its id, shorter ones first."""
+    return len(row[0]), row[0]
+
+
 def equal(dataset, texts: Texts) -> None:
-    whole = [(name, f"{title} {text}".strip()) for name, title, text in texts.documents]
+    whole = sorted(((name, f"{title} {text}".strip()) for name, title, text in texts.documents), key=place)
     assert [(one.id, one.text) for one in dataset.documents] == whole
-    assert [(one.id, one.text) for one in dataset.queries] == list(texts.queries)
+    assert [(one.id, one.text) for one in dataset.queries] == sorted(texts.queries, key=place)
     assert sorted((one.query_id, one.doc_id, one.relevance) for one in dataset.qrels) == sorted(texts.judged)
     assert all(len(note) <= WIDTH for note in dataset.notes)
 
@@ -100,7 +106,7 @@ def test_what_is_untidy_is_read_and_said_and_strict_refuses_it(untidy, seed):
     if "empty document" in untidy:
         documents.append({"_id": "empty", "text": " \n"})
         kept.append(("q1", "empty", 1))
-        said.append("without text, never retrieved ('empty'")
+        said.append("'empty'")
     if "null text" in untidy:
         documents.append({"_id": "null", "text": None})
         said += ["1 document whose text is null", f"{1 + ('empty document' in untidy)} document"]
@@ -306,3 +312,22 @@ def test_a_document_that_is_not_there_is_missed_by_a_run(tmp_path):
     assert stress.per_query.query("measure == 'R@10' and query_id == 'q1'")["value"].max() == 0.5
     texts = json.loads((tmp_path / "toy" / "queries.jsonl").read_text().splitlines()[0])["text"]
     assert texts and harness.gradients(dataset=str(tmp_path / "toy"), lengths=[4], output=tmp_path / "runs").path
+
+
+def test_strict_refuses_a_run_on_what_is_untidy(tmp_path):
+    from harness import cli
+
+    layouts.beir(tmp_path / "toy", dataclasses.replace(BREAD, judged=[*BREAD.judged, ("q1", "gone", 1)]))
+    for command in ("eval", "stress", "gradients", "train"):
+        line = [
+            command,
+            "--dataset",
+            str(tmp_path / "toy"),
+            "--split",
+            "test",
+            "--strict",
+            "--output",
+            str(tmp_path / "r"),
+        ]
+        error = CliRunner().invoke(cli.app, line).exception
+        assert isinstance(error, DataError) and "'gone'" in str(error) and "leave --strict out" in str(error), command

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.app import app
-from harness.cli.options import Split, interruptible, option
+from harness.cli.options import Split, Strict, interruptible, option
 
 
 @app.command("inspect", short_help="What was read of a dataset: layout, files, counts, lengths, notes, rows.")
@@ -15,7 +15,7 @@ def inspect_(
     dataset: Annotated[str, typer.Argument(help="A name, a folder, or owner/name[@revision] of the hub.")],
     split: Split = None,
     checkpoint: Annotated[str, option("Whose tokens are counted; none for words only. [minilm]")] = "minilm",
-    strict: Annotated[bool, option("What is untidy is an error.", "--strict")] = False,
+    strict: Strict = False,
     format: Annotated[str | None, option("json, for machines. [none: text]")] = None,
 ) -> None:
     """What was read of a dataset: layout, files, counts, lengths in words and tokens, duplicates, notes, first rows."""

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-HOW = ("device", "engine", "address", "output", "resume", "force", "explain", "trust_remote_code")
+HOW = ("device", "engine", "address", "output", "resume", "force", "explain", "trust_remote_code", "strict")
 """Options that say how a question is answered; a config file holds none of them."""
 
 
@@ -86,7 +86,7 @@ def ask(kind: str, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, A
 
 
 Dataset = Annotated[
-    str | None, option("A name from `harness list datasets`, or a BEIR folder or one of pages. [stdlib]")
+    str | None, option("A name from `harness list datasets`, a folder, or owner/name of the hub. [stdlib]")
 ]
 Split = Annotated[str | None, option("Judged split. [the dataset's first]")]
 Checkpoint = Annotated[str | None, option("minilm, a local folder, a hub id, or embeddings:FOLDER. [minilm]")]
@@ -105,5 +105,6 @@ Address = Annotated[str | None, option("Of a Ray cluster, e.g. 10.0.0.1:6379. [a
 Output = Annotated[Path, option("Folder of runs. [runs]")]
 Resume = Annotated[bool, option("Show a finished run again without the line that says it is one.")]
 Force = Annotated[bool, option("Answer anew, over the files of a finished run. [off]", "--force")]
+Strict = Annotated[bool, option("What is untidy in the dataset is an error, not a note.", "--strict")]
 Trust = Annotated[bool, option("Run code that the checkpoint brings. [off]", "--trust-remote-code")]
 Config = Annotated[Path | None, option("Options from a YAML file, such as a run's config.yaml; the line wins.")]

@@ -88,7 +88,7 @@ def _named(name: str) -> Card:
 
 
 def load(name: str, split: str | None = None, limit: int | None = None, strict: bool = False) -> Dataset:
-    """A judged collection; ``limit`` keeps the first queries. Raises DataError with all that is wrong with it."""
+    """A judged collection; ``limit`` keeps the first queries by id. Raises DataError with all that is wrong with it."""
     card = check(name, split)
     split = split or card.splits[0]
     return checked(card, split, read(card, split), limit, strict)

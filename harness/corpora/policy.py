@@ -23,11 +23,11 @@ Item = TypeVar("Item", Document, Query)
 
 
 def checked(card: Card, split: str, raw: Collection, limit: int | None = None, strict: bool = False) -> Dataset:
-    """The collection as a Dataset. limit: keep the first queries by id; strict: what is untidy is an error.
+    """The collection as a Dataset, in the order of its ids: no figure depends on the order of lines in a file.
 
+    limit: keep the first queries; strict: what is untidy is an error.
     Raises DataError with everything that is wrong.
     """
-    _sort(raw)
     problems, notes = raw.problems, raw.notes
     documents = _once(raw.documents, "document", problems, notes)
     queries = _once(raw.queries, "query", problems, notes)
@@ -35,6 +35,9 @@ def checked(card: Card, split: str, raw: Collection, limit: int | None = None, s
     _check_text(queries, problems)
     qrels = _judged_once(raw.qrels, problems, notes)
     problems.stop(DataError)
+    documents.sort(key=lambda document: _place(document.id))
+    queries.sort(key=lambda query: _place(query.id))
+    qrels.sort(key=lambda qrel: (_place(qrel.query_id), _place(qrel.doc_id)))
     documents = _with_text(documents, notes)
     qrels = _of_queries(qrels, queries, raw, problems, notes)
     _of_documents(qrels, documents, raw, problems, notes)
@@ -45,16 +48,9 @@ def checked(card: Card, split: str, raw: Collection, limit: int | None = None, s
     return dataset
 
 
-def _sort(raw: Collection) -> None:
-    """Everything in the order of its ids, shorter ones first, so that numbers count up: no figure depends on the order
-    of lines in a file."""
-
-    def place(name: str) -> tuple[int, str]:
-        return len(name), name
-
-    raw.documents.sort(key=lambda document: place(document.id))
-    raw.queries.sort(key=lambda query: place(query.id))
-    raw.qrels.sort(key=lambda qrel: (place(qrel.query_id), place(qrel.doc_id)))
+def _place(name: str) -> tuple[int, str]:
+    """Shorter ids first, so that numbers count up."""
+    return len(name), name
 
 
 def _assemble(

@@ -79,6 +79,8 @@ def _parquet(path: Path, table: Table, reading: Reading, also: Sequence[str]) ->
     with pyarrow.parquet.ParquetFile(path) as file:
         names = file.schema_arrow.names
         chosen = table.choose(names, also)
+        if not file.metadata.num_rows:
+            return
         if lacking := table.lacking(chosen, names):
             reading.problems.add(f"{path}: {lacking}; rename what is meant")
             return

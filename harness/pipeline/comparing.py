@@ -42,6 +42,7 @@ def compare(
     engine: str = "local",
     address: str | None = None,
     trust_remote_code: bool = False,
+    strict: bool = False,
     **question: Any,
 ) -> Comparison:
     """Compare finished runs, or checkpoints whose cells are computed first, against a baseline (default: the first).
@@ -61,7 +62,8 @@ def compare(
             resolve(EvalConfig, **question, checkpoint=name)
     problems.stop(OptionError)
     how: dict[str, Any] = {"output": output, "device": device, "engine": engine, "address": address, "resume": True,
-                           "force": force, "progress": progress, "trust_remote_code": trust_remote_code}  # fmt: skip
+                           "force": force, "progress": progress, "trust_remote_code": trust_remote_code,
+                           "strict": strict}  # fmt: skip
     found = [evaluate(**{**question, "checkpoint": name}, **how) for name in names] if names else read(runs)
     return against(found, baseline, average_seeds, Path(output), force)
 

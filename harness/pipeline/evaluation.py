@@ -34,6 +34,7 @@ def evaluate(
     force: bool = False,
     progress: bool = False,
     trust_remote_code: bool = False,
+    strict: bool = False,
     **question: Any,
 ) -> Result:
     """Sweep lengths under every pool and arm; write a run directory and return its tables.
@@ -44,7 +45,7 @@ def evaluate(
     """
     config, device, work = begin(EvalConfig, question, device, engine, output, address)
     stages = Stages(progress)
-    inputs = prepare(config, device, stages, work, trust_remote_code)
+    inputs = prepare(config, device, stages, work, trust_remote_code, strict)
     found = find_candidates(config, inputs, stages, work)
     run = directory(config, inputs, output)
     with alone(run, resume, force) as mine:

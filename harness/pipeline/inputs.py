@@ -60,13 +60,15 @@ def accelerator(device: str) -> torch.device | None:
     return None if device == "cpu" else torch.device(device)
 
 
-def prepare(config: Retrieval, device: str, stages: Stages, engine: Engine, trust: bool = False) -> Inputs:
+def prepare(
+    config: Retrieval, device: str, stages: Stages, engine: Engine, trust: bool = False, strict: bool = False
+) -> Inputs:
     """Dataset and the vectors of its documents and queries, from the cache where they are there.
 
-    trust: run code that the checkpoint brings.
+    trust: run code that the checkpoint brings; strict: what is untidy in the dataset is an error.
     """
     with stages("load dataset"):
-        dataset = corpora.load(config.dataset, config.split, config.limit)
+        dataset = corpora.load(config.dataset, config.split, config.limit, strict)
         metrics.check(getattr(config, "measures", ()), dataset.qrels)
     with stages("load checkpoint"):
         encoder = encoders.load(config.checkpoint, config.dtype, device, trust)

@@ -71,10 +71,10 @@ class Material:
         return Whole(encoder, weight, self.dataset.queries, self.dataset.documents, config.length)
 
 
-def gather(config: TrainConfig, device: str, stages: Stages) -> Material:
+def gather(config: TrainConfig, device: str, stages: Stages, strict: bool = False) -> Material:
     """Load what a training needs; of a frozen backbone the vectors, from the cache where they are there."""
     with stages("load dataset"):
-        dataset = examples.answerable(corpora.load(config.dataset, config.split, config.limit))
+        dataset = examples.answerable(corpora.load(config.dataset, config.split, config.limit, strict))
         if len(dataset.queries) < 3:
             raise DataError(f"dataset {dataset.name!r}, split {dataset.split!r}: training needs three queries at least")
         rows = examples.gallery(len(dataset.documents), examples.relevant(dataset), config.gallery)

@@ -39,6 +39,7 @@ def gradients(
     force: bool = False,
     progress: bool = False,
     trust_remote_code: bool = False,
+    strict: bool = False,
     **question: Any,
 ) -> Result:
     """Measure patch-level gradient concentration over (query, relevant document) pairs; write a run directory.
@@ -47,7 +48,7 @@ def gradients(
     """
     config, device, work = begin(GradientsConfig, question, device, "local", output)
     stages = Stages(progress)
-    inputs = prepare(config, device, stages, work, trust_remote_code)
+    inputs = prepare(config, device, stages, work, trust_remote_code, strict)
     run = directory(config, inputs, output)
     with alone(run, resume, force) as mine:
         if not mine:

@@ -40,6 +40,7 @@ def stress(
     force: bool = False,
     progress: bool = False,
     trust_remote_code: bool = False,
+    strict: bool = False,
     explain: str | None = None,
     **question: Any,
 ) -> Result:
@@ -50,7 +51,7 @@ def stress(
     config, device, work = begin(StressConfig, question, device, engine, output, address)
     config = replace(config, counts=tuple(sorted({0, *config.counts})))  # losses are against no injection
     stages = Stages(progress)
-    inputs = prepare(config, device, stages, work, trust_remote_code)
+    inputs = prepare(config, device, stages, work, trust_remote_code, strict)
     check(explain, inputs)
     found = find_candidates(config, inputs, stages, work)
     run = directory(config, inputs, output)

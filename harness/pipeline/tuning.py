@@ -55,6 +55,7 @@ def train(
     output: str | Path | None = None,
     force: bool = False,
     progress: bool = False,
+    strict: bool = False,
     **question: Any,
 ) -> Training:
     """Fine-tune under every pool with every seed; write a checkpoint each. What is trained already is kept.
@@ -70,7 +71,7 @@ def train(
     folders = None if output is None else places(config, Path(output))
     if folders:
         check(folders)
-    material = gather(config, device, stages)
+    material = gather(config, device, stages, strict)
     if folders is None:
         kind = product.kind(accelerator(device))
         key = digest(config.plain(), material.fingerprints, material.start, kind, plugged(config))
