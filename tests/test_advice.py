@@ -76,7 +76,7 @@ def installs() -> Iterator[tuple[str, str]]:
         for what in re.findall(r"pip install ((?:-\S+ )*(?:'[^']+'|[\w{][^\s;,)]*))", line):
             yield where, re.sub(r"^(-\S+ )*", "", what).strip("'")
     for where, node in nodes():
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "needed":
+        if where.startswith("harness/audit/") and isinstance(node, ast.Call) and ast.unparse(node.func) == "needed":
             yield where, text(node.args[2]).strip("'")
     for one in EMBEDDED.values():
         yield "encoders/base.py", one.wheel

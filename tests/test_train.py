@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -273,6 +274,22 @@ def test_folders_that_hold_something_else_are_left_alone(question, trained, tmp_
     refused(OptionError, "holds a training with another pool, batch; give another", **{**question, "pool": "mean"},
             output=folder)  # fmt: skip
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [({"plugins": [{"kind": "aggregator", "name": "maxsim", "source": "edited"}]}, "another plug-in"),
+     ({"fingerprints": {"dataset": "of other texts"}}, "another dataset")],
+)  # fmt: skip
+def test_a_training_under_other_code_or_data_is_no_answer_and_is_done_again_by_force(question, changes, says, tmp_path):
+    question |= {"epochs": 1, "output": tmp_path}
+    first = harness.train(**question)
+    record = RunDirectory(tmp_path / "training")
+    record.write_manifest(dataclasses.replace(record.read_manifest(), **changes))
+    refused(OptionError, f"holds a training with {says}; give another --output, or --force", **question)
+    again = harness.train(**question, force=True)
+    assert again.history.equals(first.history) and again.manifests[0].plugins == []
+    assert record.read_manifest().fingerprints == first.manifests[0].fingerprints
 
 
 def test_a_stanford_checkpoint_of_another_maker_is_no_frozen_one(tmp_path):
