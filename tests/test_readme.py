@@ -11,8 +11,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness.records import Manifest
-from harness.runs import RunDirectory
 from validation.readmes import cells, collect, pages, shown, wrapping
 
 ROOT = pages.ROOT
@@ -194,26 +192,15 @@ def test_wrapping_moves_only_white_space():
     assert wrapping.wrapped(made) == made
 
 
-def finished(path: Path, command: str, config: dict, summary: pd.DataFrame, tests: pd.DataFrame) -> Path:
-    path.mkdir()
-    summary.to_csv(path / "summary.csv", index=False)
-    tests.to_csv(path / "tests.csv", index=False)
-    RunDirectory(path).write_manifest(Manifest(command, config, {}, None, {}, {}))
-    return path
-
-
-def test_the_study_is_collected_from_its_runs(tmp_path):
-    read = {name: pd.read_csv(ROOT / STUDY / f"{name}.csv") for name in ("lengths-summary", "lengths-tests")}
-    compared = finished(tmp_path / "compare-1", "compare", {"of": "eval"}, *read.values())
-    gini = pd.read_csv(found(ROOT, "reports/scifact/gradients-*-summary.csv"))
-    tests = pd.read_csv(found(ROOT, "reports/scifact/gradients-*-tests.csv"))
-    names = ("topk-4-seed0", "maxsim-seed1")
-    runs = [finished(tmp_path / name, "gradients", {}, gini.assign(checkpoint=name), tests) for name in names]
-    made = collect.collect(tmp_path, "expanded-", [compared, *runs])
-    wanted = [f"expanded-{name}.csv" for name in ("lengths-summary", "lengths-tests", "gini")]
-    assert [path.name for path in made] == wanted
+def test_the_study_is_collected_from_its_runs(tmp_path, finished):
+    compared, routed = finished["compare"].path, finished["gradients"].path
+    made = collect.collect(tmp_path, "expanded-", [compared, routed])
+    assert [path.name for path in made] == [
+        f"expanded-{name}.csv" for name in ("lengths-summary", "lengths-tests", "gini")
+    ]
     assert made[0].read_bytes() == (compared / "summary.csv").read_bytes()
-    table = pd.read_csv(made[2])
-    assert list(dict.fromkeys(table["checkpoint"])) == ["maxsim-seed1", "topk-4-seed0"] and len(table) == 2 * len(gini)
+    assert made[1].read_bytes() == (compared / "tests.csv").read_bytes()
+    table, gini = pd.read_csv(made[2]), pd.read_csv(routed / "summary.csv")
+    assert len(table) == len(gini) and set(table["gini"]) == set(gini["gini"])
     with pytest.raises(ValueError, match="both compare runs of eval"):
         collect.collect(tmp_path, "", [compared, compared])
