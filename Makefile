@@ -78,7 +78,7 @@ reports: $(READY)
 	$(BIN)/harness report runs/report/eval-* runs/report/stress-* runs/report/gradients-* runs/report/synth-* \
 	  --format html,md,latex,csv,svg --output reports/scifact --no-texts
 	$(BIN)/harness report runs/grid/synth-* --format csv --output reports/grid
-	COLUMNS=80 $(BIN)/harness plan $(PLANNED) > reports/plan.txt
+	COLUMNS=80 $(BIN)/harness plan $(PLANNED) | sed 's/ *$$//' > reports/plan.txt
 
 # README.md, benchmarks/README.md and reports/retrained/README.md: templates filled from committed tables
 readme: $(READY)
