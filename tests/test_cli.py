@@ -114,6 +114,16 @@ def test_list_names_what_there_is(run):
         assert name in out
 
 
+def test_list_has_one_line_for_each_dataset_at_eighty_columns(run):
+    from harness import corpora
+
+    _, out, _ = run("list", "datasets")
+    lines = [line for line in out.splitlines() if line.strip()][3:]
+    assert [line.split()[0] for line in lines] == sorted(corpora.datasets()) and max(map(len, lines)) <= 80
+    [scifact] = [line for line in lines if line.startswith(" scifact")]
+    assert scifact.split()[1:4] == ["5,183", "300", "300"]
+
+
 def test_list_of_something_else_suggests(run):
     code, _, err = run("list", "dataset")
     assert code == 2 and "did you mean 'datasets'?" in err

@@ -19,9 +19,9 @@ class Card:
 
     source: a registered source or layout, "" in a card of a folder; splits: the judged splits, the default first;
     url, md5: where ``beir`` downloads it, and the published checksum; hub, revision, path: where ``hub`` downloads it,
-    and the folder inside that is meant; query_length, document_length: the usual limits in patches of published ColBERT
-    runs; checkpoint: the encoder used where none is asked for; world: what a ``synthetic`` world differs in from the
-    study's.
+    and the folder inside that is meant; documents, queries: how many, of the default split; query_length,
+    document_length: the usual limits in patches of published ColBERT runs; checkpoint: the encoder used where none is
+    asked for; world: what a ``synthetic`` world differs in from the study's.
 
     How a folder is read: same_ids_are_same: a query's id names the document that it is, which is never its candidate,
     though their texts may differ; relevant_from: judgments from this grade on are relevant; keep: column → value of the
@@ -38,6 +38,8 @@ class Card:
     hub: str | None = None
     revision: str | None = None
     path: str | None = None
+    documents: int | None = None
+    queries: int | None = None
     query_length: int | None = None
     document_length: int | None = None
     licence: str = ""
@@ -59,12 +61,18 @@ def _is_number(value: Any) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
+def _is_count(value: Any) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0)
+
+
 CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "splits": (lambda value: isinstance(value, list | tuple) and bool(value) and all(map(_is_name, value)),
                "a list of names, the default first, such as [test, train]"),
     "drop_empty": (lambda value: isinstance(value, bool), "true or false"),
     "same_ids_are_same": (lambda value: isinstance(value, bool), "true or false"),
     "relevant_from": (_is_number, "a number"),
+    "documents": (_is_count, "a whole number"),
+    "queries": (_is_count, "a whole number"),
     "keep": (lambda value: isinstance(value, dict) and all(isinstance(key, str) for key in value),
              "columns and the values kept, such as {language: english}"),
     "config": (lambda value: value is None or _is_name(value), "a name, such as en for en-corpus"),

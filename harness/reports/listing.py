@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -19,7 +21,8 @@ def datasets(_: Path) -> Rows:
     from harness import corpora
 
     for name, card in corpora.datasets().items():
-        yield name, ", ".join(card.splits), card.about, card.licence
+        counts = (f"{count:,}" if count else "" for count in (card.documents, card.queries, card.document_length))
+        yield name, *counts, card.about
 
 
 def pools(_: Path) -> Rows:
@@ -67,7 +70,7 @@ def runs(output: Path) -> Rows:
 
 
 LISTS: dict[str, tuple[Callable[[Path], Rows], tuple[str, ...]]] = {
-    "datasets": (datasets, ("dataset", "splits", "about", "licence")),
+    "datasets": (datasets, ("dataset", "documents", "queries", "length", "what it is")),
     "pools": (pools, ("pool", "what it does")),
     "fills": (fills, ("fill", "what it is")),
     "checkpoints": (checkpoints, ("checkpoint", "what it is")),
@@ -76,14 +79,23 @@ LISTS: dict[str, tuple[Callable[[Path], Rows], tuple[str, ...]]] = {
 }
 
 
+NUMBERS = ("documents", "queries", "length")
+
+
 def show(what: str, output: Path, console: Console) -> None:
-    """Print one list or all. Raises OptionError on another word."""
+    """Print one list or all, one line for each thing. Raises OptionError on another word."""
     if what != "all" and what not in LISTS:
         raise OptionError(unknown("list", what, LISTS))
     for name in LISTS if what == "all" else [what]:
-        rows, columns = LISTS[name]
-        table = Table(*columns, title=name, title_justify="left")
-        for row in rows(output):
+        found, columns = LISTS[name]
+        rows = [columns, *found(output)]
+        table = Table(title=name, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        for at, column in enumerate(columns):
+            justify: Literal["left", "right"] = "right" if column in NUMBERS else "left"
+            last = at == len(columns) - 1
+            whole = None if last else max(len(row[at]) for row in rows)  # what is cut at the width is the description
+            table.add_column(column, justify=justify, min_width=whole, no_wrap=name == "datasets" or not last)
+        for row in rows[1:]:
             table.add_row(*map(escape, row))
         console.print(table)
 
