@@ -97,6 +97,8 @@ BAD = [
     ({"dataset": "scifcat"}, "did you mean 'scifact'"),
     ({"dataset": "SciFact"}, "did you mean 'scifact'"),
     ({"dataset": "./nowhere"}, "corpus.jsonl"),
+    ({"dataset": "."}, "no corpus there"),
+    ({"dataset": "/"}, "no corpus there"),
     ({"dataset": "a" * 300}, "unknown dataset"),
     ({"dataset": "./" + "é" * 120}, "unknown dataset"),
     ({"dataset": "a/" * 3000}, "unknown dataset"),

@@ -63,7 +63,7 @@ def judged(folder: Path, config: str | None = None) -> Splits:
                 found.setdefault(_bare(path), []).append(path)
         if found:
             return _named(found)
-    beside = folder.with_name(f"{folder.name}-qrels")
+    beside = folder.parent / f"{folder.name}-qrels"
     return _named({_bare(path): [path] for path in _inside(beside) if _readable(path, JUDGED)})
 
 
