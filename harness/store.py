@@ -155,7 +155,8 @@ def _shard(ids: Sequence[str], encoded: Sequence[np.ndarray]) -> bytes:
         )
         raise DataError(*lines)
     counts = np.array([len(vectors) for vectors in encoded], np.int32)
-    return save({"vectors": np.concatenate(encoded), "counts": counts}, {"xxh3": ZEROS.decode()})
+    vectors = np.ascontiguousarray(np.concatenate(encoded))  # safetensors writes memory as it lies, in whatever order
+    return save({"vectors": vectors, "counts": counts}, {"xxh3": ZEROS.decode()})
 
 
 def _seal(content: bytes) -> tuple[bytes, str]:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 import harness
-from harness import corpora, encoders, store
+from harness import corpora, encoders, shards, store
 from harness.encoders import precomputed
 from harness.errors import DataError, OptionError
 from harness.progress import Stages
@@ -195,11 +195,12 @@ def test_a_bad_vector_is_refused_by_file_and_id_where_it_is_asked_for(tmp_path, 
 
 WRONG = {
     "no vectors": ({"vectors": None}, "has no vectors"),
+    "a save to repeat": ({"vectors": None}, "; save "),
     "no ids": ({"ids": None}, "has no ids"),
     "no counts": ({"counts": None}, "has no offsets or counts"),
     "both tables": ({"offsets": np.array([0, 2, 3, 6])}, "both offsets and counts"),
-    "float64": ({"vectors": np.zeros((6, DIM))}, "vectors are"),
-    "three axes": ({"vectors": np.zeros((3, 2, DIM), np.float32)}, "not (3, 2, 4)"),
+    "whole numbers": ({"vectors": np.zeros((6, DIM), np.int32)}, "vectors are"),
+    "three axes": ({"vectors": np.zeros((3, 2, DIM), np.float32)}, "not (3, 2, 4); save vectors[mask]"),
     "no dimension": ({"vectors": np.zeros((6, 0), "f4")}, "not (6, 0)"),
     "vectors left over": ({"vectors": np.zeros((7, DIM), np.float32)}, "end at vector 6 of 7"),
     "counts below 0": ({"counts": np.array([4, -1, 3])}, "between 0 and"),
@@ -208,7 +209,7 @@ WRONG = {
     "too few counts": ({"counts": np.array([2, 4])}, "3 ids need 3 counts, not 2"),
     "offsets from 1": ({"counts": None, "offsets": np.array([1, 2, 3, 6])}, "begin at 0"),
     "falling offsets": ({"counts": None, "offsets": np.array([0, 3, 2, 6])}, "never fall"),
-    "no strings": ({"ids": np.arange(3)}, "list of strings"),
+    "no strings": ({"ids": np.arange(3) + 0.5}, "list of strings"),
     "no list": ({"ids": '{"d0": 0}'}, "list of strings"),
     "duplicate ids": ({"ids": np.array(["d0", "d1", "d0"])}, "already given, in this file or one before it: 'd0'"),
 }
@@ -220,6 +221,54 @@ def test_a_wrong_file_is_one_line_that_names_it(tmp_path, suffix, instead, says)
     path = write(folder(tmp_path, suffix=suffix) / f"documents{suffix}", items([2, 1, 3]), **instead)
     [line] = refusal(tmp_path)
     assert str(path) in line and says in line
+
+
+def laid(vectors: np.ndarray, order: str, kind: str) -> np.ndarray:
+    """The same numbers, elsewhere in memory: in rows or columns, every second one of a larger array, or backwards."""
+    vectors = vectors.astype(kind)
+    if order == "columns":
+        return np.asfortranarray(vectors)
+    if order == "strided":
+        return np.repeat(np.repeat(vectors, 2, axis=0), 3, axis=1)[::2, ::3]
+    return vectors[::-1].copy()[::-1] if order == "backwards" else vectors
+
+
+@settings(max_examples=40)
+@given(
+    order=st.sampled_from(["rows", "columns", "strided", "backwards"]),
+    kind=st.sampled_from(["<f2", ">f2", "<f4", ">f4", "<f8", ">f8"]),
+    counts=st.lists(st.integers(1, 4), min_size=1, max_size=7),
+    whole=st.booleans(),
+    shard=st.integers(1, 4),
+)
+def test_what_is_stored_is_what_numpy_reads(order, kind, counts, whole, shard):
+    held = items(counts, dim=3, prefix="" if whole else "d")
+    names = np.array(list(held), dtype=np.int64 if whole else str)
+    with tempfile.TemporaryDirectory() as work, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "SHARD", shard)
+        path = Path(work)
+        vectors = laid(np.concatenate(list(held.values())), order, kind)
+        np.savez(path / "documents.npz", vectors=vectors, counts=np.array(counts), ids=names)
+        write(path / "queries.npz", items([1], dim=3, prefix="q"))
+        encoder, records = load(path), [Document(name, "any text") for name in held]
+        stored = store.fetch(encoder, records, "document", Stages(False), path / "cache")
+        with np.load(path / "documents.npz") as read_again:
+            expected = read_again["vectors"].astype(np.float16)
+        np.testing.assert_array_equal(stored.vectors[:], expected)
+        np.testing.assert_array_equal(stored.counts, counts)
+        assert any("float64" in note for note in encoder.notes) == kind.endswith("8")
+        assert any("read as text" in note for note in encoder.notes) == whole
+
+
+@given(order=st.sampled_from(["rows", "columns", "strided", "backwards"]), kind=st.sampled_from(["<f2", ">f4", "<f8"]))
+def test_an_encoder_may_give_vectors_that_lie_anyhow(order, kind):
+    held = items([3, 1, 2])
+    laid_out = [laid(vectors, order, kind) for vectors in held.values()]
+    for some in (laid_out, laid_out[:1]):
+        with tempfile.TemporaryDirectory() as work:
+            (Path(work) / "shard").write_bytes(store._shard(list(held)[: len(some)], some))
+            got = shards.Shard(Path(work) / "shard").vectors
+        np.testing.assert_array_equal(got, np.concatenate([vectors.astype(np.float16) for vectors in some]))
 
 
 @pytest.mark.parametrize("name, says", [("ids", "dtype=str"), ("counts", "pickled"), ("vectors", "vectors are object")])

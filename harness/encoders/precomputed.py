@@ -3,10 +3,10 @@
 DIR holds ``documents.safetensors`` or ``documents.npz``, or several of them (``documents-00000.safetensors``, …), and
 ``queries…`` likewise. A file holds, for n items with Σp patches in all:
 
-- ``vectors`` (Σp, d): float16, float32 or, in safetensors, bfloat16; item after item; one d in all files;
+- ``vectors`` (Σp, d): float16, float32, float64 or, in safetensors, bfloat16; item after item; one d in all files;
 - ``offsets`` (n + 1) or ``counts`` (n), whole numbers: where each item's vectors begin and end, or how many it has;
-- ``ids``: n strings, the ids of the dataset. In npz an array of strings, never pickled; in safetensors a JSON list
-  under the metadata key ``ids``.
+- ``ids``: n strings, the ids of the dataset; whole numbers are read as text. In npz an array, never pickled; in
+  safetensors a JSON list under the metadata key ``ids``.
 
     >>> save_file({"vectors": vectors, "counts": counts}, "DIR/documents.safetensors", {"ids": json.dumps(ids)})
     >>> np.savez("DIR/queries.npz", vectors=vectors, counts=counts, ids=np.array(ids, dtype=str))
@@ -43,22 +43,30 @@ from harness.records import Document, Query
 
 BATCH = 256  # items a batch
 MANY = {"document": "documents", "query": "queries"}
-DTYPES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32"}  # safetensors' name: ours
+DTYPES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}  # safetensors' name: ours
+SAVED = {
+    ".npz": "save np.savez(path, vectors=…, counts=…, ids=np.array(…, dtype=str))",
+    ".safetensors": "save save_file({'vectors': …, 'counts': …}, path, {'ids': json.dumps(…)})",
+}
 UNREADABLE: tuple[type[Exception], ...] = (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError)
 UNREADABLE += (MemoryError, SafetensorError, zipfile.BadZipFile, zlib.error)  # what readers raise on damaged files
 
-Read = Callable[[int, int], np.ndarray]  # (first patch, last + 1) → float16 or float32 (p, d)
+Read = Callable[[int, int], np.ndarray]  # (first patch, last + 1) → float16, float32 or float64 (p, d)
 
 
 @dataclass(frozen=True)
 class Part:
-    """One file, all but its vectors: item i has vectors ``offsets[i]`` to ``offsets[i + 1]``, int64 (n + 1)."""
+    """One file, all but its vectors: item i has vectors ``offsets[i]`` to ``offsets[i + 1]``, int64 (n + 1).
+
+    notes: what a run must say of it.
+    """
 
     path: Path
     ids: Sequence[str]
     offsets: np.ndarray
     dtype: str
     dim: int
+    notes: Sequence[str] = ()
 
 
 @FAMILIES.register("precomputed")
@@ -95,6 +103,7 @@ class Precomputed:
             with problems:
                 self.rows[role] = _rows(self.parts[role])
         problems.stop(DataError)
+        self.notes = [note for part in parts for note in part.notes]
         self.fingerprint = digest([(part.path.name, remembered(part.path)) for part in parts])
         self._open = functools.lru_cache(maxsize=1)(reader)  # one file at a time
 
@@ -163,9 +172,11 @@ def examine(path: Path) -> Part:
     if dtype not in DTYPES.values():
         raise DataError(f"{path}: vectors are {dtype}; save them as {', '.join(DTYPES.values())}")
     if len(shape) != 2 or shape[1] == 0:
-        raise DataError(f"{path}: vectors must have the shape (patches of all items, dimensions), not {tuple(shape)}")
-    if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
-        raise DataError(f"{path}: ids must be a list of strings")
+        wanted = f"vectors must have the shape (patches of all items, dimensions), not {tuple(shape)}"
+        way = "; save vectors[mask] and counts=mask.sum(1), without the padding" if len(shape) == 3 else ""
+        raise DataError(f"{path}: {wanted}{way}")
+    ids, notes = _text(path, ids)
+    notes += [f"vectors of {path.name} are float64, rounded to float16"] if dtype == "float64" else []
     (name, table), *more = tables.items()
     if more:
         raise DataError(f"{path} has both offsets and counts; leave one out")
@@ -181,7 +192,16 @@ def examine(path: Path) -> Part:
     if offsets[0] != 0 or offsets[-1] != shape[0] or (offsets[1:] < offsets[:-1]).any():
         rises = "; offsets begin at 0 and never fall" if name == "offsets" else ""
         raise DataError(f"{path}: {name} do not fit: they end at vector {offsets[-1]:,} of {shape[0]:,}{rises}")
-    return Part(path, ids, offsets, dtype, shape[1])
+    return Part(path, ids, offsets, dtype, shape[1], notes)
+
+
+def _text(path: Path, ids: Any) -> tuple[list[str], list[str]]:
+    """Ids as text, and what is to be said of them."""
+    if not isinstance(ids, list) or not all(isinstance(one, str | int) and not isinstance(one, bool) for one in ids):
+        raise DataError(f"{path}: ids must be a list of strings")
+    numbers = [number for number in ids if isinstance(number, int)]
+    said = f"{len(numbers):,} ids of {path.name} that are whole numbers read as text ({examples(numbers[:1])})"
+    return list(map(str, ids)), [said] if numbers else []
 
 
 def reader(path: Path) -> Read:
@@ -215,7 +235,7 @@ def _npz(path: Path) -> tuple[str, Sequence[int], Any, dict[str, np.ndarray]]:
             heads = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
             shape, _, dtype = heads[np.lib.format.read_magic(file)](file)
         ids = _member(path, archive, "ids")
-        strings = ids.tolist() if ids.ndim == 1 and ids.dtype.kind == "U" else None
+        strings = ids.tolist() if ids.ndim == 1 and ids.dtype.kind in "Uiu" else None
         return dtype.name, shape, strings, {name: _member(path, archive, name) for name in tables}
 
 
@@ -237,7 +257,7 @@ def _needed(path: Path, names: Sequence[str]) -> list[str]:
     if lacks:
         where = " (ids belong in the metadata, as a JSON list)" if "ids" in lacks and path.suffix != ".npz" else ""
         has = ", ".join(sorted(names)) or "nothing"
-        raise DataError(f"{path} has no {' and no '.join(lacks)}{where}; it has {has}")
+        raise DataError(f"{path} has no {' and no '.join(lacks)}{where}; it has {has}; {SAVED[path.suffix]}")
     return tables
 
 

@@ -82,7 +82,7 @@ def prepare(
     computed = f"computed in {dtype}, " if dtype else ""
     notes += ["the checkpoint's own code was run"] if getattr(encoder, "code", []) else []
     notes += [*dataset.notes, f"vectors {computed}stored in float16, scored in float32"]
-    notes += unknown.notes(encoder, dataset.documents, dataset.queries)
+    notes += [*getattr(encoder, "notes", ()), *unknown.notes(encoder, dataset.documents, dataset.queries)]
     notes.append(f"documents have {counts.min():,} to {counts.max():,} patches, {counts.mean():.0f} on average")
     return Inputs(dataset, documents, queries, encoder, device, notes, plugged(config, encoder))
 
