@@ -27,7 +27,7 @@ from harness.records import Document, MultiVectors, Query, content
 from harness.shards import Shard, Shards
 from harness.work import Map, serial
 
-FORMAT = 1
+FORMAT = 2
 SHARD = 512  # items a shard: what an interrupted run can lose
 SEAL = b'"xxh3":"'  # in a shard's header; sixteen hex digits follow: of the file with zeros in their place
 ZEROS = b"0" * 16

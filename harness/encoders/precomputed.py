@@ -122,8 +122,11 @@ class Precomputed:
         """Batches of (index, float16 (p, d)). Raises DataError naming what has no vectors, or has unusable ones."""
         rows, many = self.rows[role], MANY[role]
         if missing := [item.id for item in items if item.id not in rows]:
-            raise DataError(f"{self.folder} has no vectors for {len(missing):,} of {len(items):,} {many} asked for"
-                            f" ({examples(missing)}); add them to a {many} file in it")  # fmt: skip
+            way = f"add them to a {many} file in it"
+            if len(missing) == len(items):
+                way = f"it has those of {examples(rows)}: the ids must be the dataset's"
+            lacks = f"has no vectors for {len(missing):,} of {len(items):,} {many} asked for ({examples(missing)})"
+            raise DataError(f"{self.folder} {lacks}; {way}")
         asked = sorted((rows[item.id], at) for at, item in enumerate(items))
         starts = [0, *itertools.accumulate(len(part.ids) for part in self.parts[role])]
         for number, group in itertools.groupby(asked, lambda pair: bisect.bisect(starts, pair[0]) - 1):
@@ -172,9 +175,9 @@ def examine(path: Path) -> Part:
     if dtype not in DTYPES.values():
         raise DataError(f"{path}: vectors are {dtype}; save them as {', '.join(DTYPES.values())}")
     if len(shape) != 2 or shape[1] == 0:
-        wanted = f"vectors must have the shape (patches of all items, dimensions), not {tuple(shape)}"
+        shaped = f"vectors must have the shape (patches of all items, dimensions), not {tuple(shape)}"
         way = "; save vectors[mask] and counts=mask.sum(1), without the padding" if len(shape) == 3 else ""
-        raise DataError(f"{path}: {wanted}{way}")
+        raise DataError(f"{path}: {shaped}{way}")
     ids, notes = _text(path, ids)
     notes += [f"vectors of {path.name} are float64, rounded to float16"] if dtype == "float64" else []
     (name, table), *more = tables.items()
