@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from harness import corpora
-from harness.errors import DataError, OptionError
+from harness.errors import DataError, HarnessError, OptionError
 from tests import layouts
 from tests.layouts import BREAD, LAYOUT, NESTED, PLAIN, Texts
 
@@ -331,3 +331,21 @@ def test_strict_refuses_a_run_on_what_is_untidy(tmp_path):
         ]
         error = CliRunner().invoke(cli.app, line).exception
         assert isinstance(error, DataError) and "'gone'" in str(error) and "leave --strict out" in str(error), command
+
+
+def test_a_cell_of_csv_may_be_a_book(tmp_path):
+    (tmp_path / "corpus.csv").write_text("id,text\nd1," + "word " * 40_000 + "\nd2,short\n")
+    (tmp_path / "queries.csv").write_text("id,text\nq1,which\n")
+    (tmp_path / "qrels.csv").write_text("query-id,corpus-id,score\nq1,d1,1\n")
+    found = corpora.load(str(tmp_path))
+    assert len(found.documents[0].text) == 5 * 40_000 - 1
+
+
+@pytest.mark.parametrize("line", ["[1, 2]", "7", '"text"', "null"])
+def test_a_first_line_that_is_no_row_is_one_line_whatever_it_is(tmp_path, line):
+    for name in ("documents", "queries"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "test.jsonl").write_text(line + "\n")
+    with pytest.raises(HarnessError) as caught:
+        corpora.load(str(tmp_path))
+    assert "\n" not in caught.value.problems[0]

@@ -64,8 +64,9 @@ class Table:
         return all(plain(cell) in words for cell in cells) and not self.lacking(self.choose(cells), cells)
 
 
-def plain(name: str) -> str:
-    return name.strip().lower().replace("_", "-").strip("-")
+def plain(name: object) -> str:
+    """A column's name as names are compared; a key may be a number."""
+    return str(name).strip().lower().replace("_", "-").strip("-")
 
 
 DOCUMENTS = Table(

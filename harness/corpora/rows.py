@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import zlib
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from harness.corpora.lines import Reading, ending, lines, opened, shown
 from harness.errors import first_line
 
 JSONL, PARQUET, SEPARATED = (".jsonl", ".ndjson"), (".parquet",), (".tsv", ".csv", ".txt")
+LONGEST = 1 << 30  # letters of a cell: a document may be a book
 BATCH = 16  # rows of a parquet file in memory at once where they hold images
 
 Row = dict[str, Any]
@@ -111,15 +113,26 @@ def _separated(path: Path, table: Table, reading: Reading, also: Sequence[str]) 
 
 def _cells(path: Path, table: Table, reading: Reading) -> Iterator[tuple[int, list[str]]]:
     if ending(path) == ".csv":
-        with opened(path) as file, io.TextIOWrapper(file, "utf-8-sig", newline="") as text:
-            for number, cells in enumerate(csv.reader(text), 1):
-                if reading.full(number):
-                    return
-                if cells:
-                    yield number, cells
+        yield from _comma_separated(path, reading)
         return
     for number, line in lines(path, reading):
         yield number, line.split("\t")
+
+
+def _comma_separated(path: Path, reading: Reading) -> Iterator[tuple[int, list[str]]]:
+    csv.field_size_limit(LONGEST)
+    with opened(path) as file, io.TextIOWrapper(file, "utf-8-sig", newline="") as text:
+        found = csv.reader(text)
+        for number in itertools.count(1):
+            try:
+                cells = next(found, None)
+            except csv.Error as error:
+                reading.add(number, f"not CSV ({error})")
+                return
+            if cells is None or reading.full(number):
+                return
+            if cells:
+                yield number, cells
 
 
 def _unquoted(cell: str) -> str:
