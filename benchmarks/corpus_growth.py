@@ -47,13 +47,14 @@ class Drawn:
 
 def step(name: str, size: int, root: Path) -> dict[str, float]:
     """One step in this process: core seconds, wall seconds, and the memory there was before it."""
-    from harness import candidates, store
+    from harness import candidates
     from harness.aggregators import AGGREGATORS
     from harness.engines.local import Local
-    from harness.lengths import make_arm
     from harness.progress import Stages
     from harness.records import Candidates, Dataset, Document, Qrel, Query
     from harness.scoring.sweep import sweep
+    from harness.vectors import store
+    from harness.vectors.lengths import make_arm
 
     documents = [Document(str(at), "") for at in range(size)]
     queries = [Query(str(size + at), "") for at in range(ASKED)]

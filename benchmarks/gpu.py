@@ -16,9 +16,9 @@ from benchmarks.scoring import POOLS, records
 from benchmarks.work import LENGTHS, Work
 from harness.aggregators import AGGREGATORS
 from harness.engines.local import Local
-from harness.lengths import make_arm
 from harness.scoring.padded import full_precision
 from harness.scoring.sweep import sweep
+from harness.vectors.lengths import make_arm
 
 SIDE, COPIED = 8192, 1 << 28
 

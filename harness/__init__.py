@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from harness.version import __version__
 
 if TYPE_CHECKING:
-    from harness.pipeline import compare, evaluate, gradients, inspect, plan, report, stress, synth, train
+    from harness.commands import compare, evaluate, gradients, inspect, plan, report, stress, synth, train
 
 # MKL reads this at its first product: a row's product then has the same bits whatever the other rows and the threads
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
@@ -22,7 +22,7 @@ __all__ = ["__version__", "compare", "evaluate", "gradients", "inspect", "plan",
 def __getattr__(name: str):
     """Import the pipeline when it is first asked for: ``import harness`` stays instant."""
     if name in __all__[1:]:
-        from harness import pipeline
+        from harness import commands
 
-        return getattr(pipeline, name)
+        return getattr(commands, name)
     raise AttributeError(f"module 'harness' has no attribute {name!r}")

@@ -20,12 +20,13 @@ import numpy as np
 import pyarrow.parquet
 import scipy.stats
 
-from harness import candidates, cli, files, pipeline, store
+from harness import candidates, cli, commands, files
+from harness.commands import provenance
 from harness.encoders import NAMED
 from harness.engines import kept
-from harness.pipeline import provenance
 from harness.reports import gradients, stress, tables
 from harness.scoring import sweep
+from harness.vectors import store
 from tests.conftest import TINY
 
 IMPORTED = (
@@ -34,7 +35,7 @@ IMPORTED = (
     pyarrow,
     scipy,
     candidates,
-    pipeline,
+    commands,
     gradients,
     stress,
     tables,

@@ -22,7 +22,7 @@ from harness.encoders.base import EMBEDDED
 from harness.errors import DataError, HarnessError, OptionError
 from harness.reports.listing import LISTS
 from tests.conftest import TINY
-from tests.test_checkpoints import both_kinds, change
+from tests.encoders.test_checkpoints import both_kinds, change
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -97,12 +97,12 @@ def test_the_line_wins_over_the_config(run, tmp_path):
 
 
 def test_ctrl_c_says_how_to_go_on(run, monkeypatch):
-    from harness import pipeline
+    from harness import commands
 
     def interrupted(**_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "evaluate", interrupted)
+    monkeypatch.setattr(commands, "evaluate", interrupted)
     code, _, err = run("eval", "--dataset", str(TINY))
     assert code == 130 and f"go on with: harness eval --dataset {TINY}" in err
 

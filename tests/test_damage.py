@@ -11,12 +11,12 @@ import shutil
 import numpy as np
 import pytest
 
-from harness import store
 from harness.candidates import find
 from harness.files import checksum, damaged, digest, remembered, sealed
 from harness.progress import Stages
-from tests.test_candidates import ASKED, MANY, named, search
-from tests.test_store import Fake, documents, files, small  # noqa: F401
+from harness.vectors import store
+from tests.candidates.test_candidates import ASKED, MANY, named, search
+from tests.vectors.test_store import Fake, documents, files, small  # noqa: F401
 
 ITEMS = documents(8)
 
@@ -155,29 +155,29 @@ def test_a_file_that_is_not_sealed_is_taken_as_it_is(tmp_path):
 def test_a_training_state_that_is_damaged_is_not_gone_on_from(tmp_path):
     import torch
 
-    from harness.pipeline import tuning
+    from harness.commands import train
 
     state, told = tmp_path / "last.safetensors", []
-    assert tuning.read(state, told.append) is None and told == []
-    tuning.save(state, {"weight.0": torch.arange(6.0)}, [{"epoch": 1}])
-    weights, epochs = tuning.read(state, told.append)
+    assert train.read(state, told.append) is None and told == []
+    train.save(state, {"weight.0": torch.arange(6.0)}, [{"epoch": 1}])
+    weights, epochs = train.read(state, told.append)
     assert weights["weight.0"].tolist() == list(range(6)) and epochs == [{"epoch": 1}] and told == []
     whole = state.read_bytes()
     for at in (0, 30, len(whole) // 2, -25, -1):
         flip(state, at)
-        assert tuning.read(state, told.append) is None and "is damaged; this training begins anew" in told.pop()
+        assert train.read(state, told.append) is None and "is damaged; this training begins anew" in told.pop()
         state.write_bytes(whole)
 
 
 def test_a_trials_measurements_that_are_damaged_are_measured_again(tmp_path, capsys):
-    from harness.pipeline import study
+    from harness.commands import synth
 
     path, found = tmp_path / "measured.json", {"training": [{"epoch": 1, "gini": 0.75}], "lengths": []}
-    assert study.measured(path) is None
+    assert synth.measured(path) is None
     path.write_text(json.dumps({"digest": digest(found), **found}))
-    assert study.measured(path) == found and capsys.readouterr().err == ""
+    assert synth.measured(path) == found and capsys.readouterr().err == ""
     path.write_text(path.read_text().replace("0.75", "0.74"))
-    assert study.measured(path) is None and "is damaged; the trial is run again" in capsys.readouterr().err
+    assert synth.measured(path) is None and "is damaged; the trial is run again" in capsys.readouterr().err
 
 
 def test_a_large_file_is_summed_once_until_it_changes(tmp_path, monkeypatch):

@@ -11,14 +11,16 @@ import pandas as pd
 import pytest
 
 import harness
-from harness import corpora, store
+from harness import corpora
+from harness.commands import eval as eval_command
+from harness.commands import prepare
 from harness.config import EvalConfig, read_config
 from harness.encoders import transformer
 from harness.engines.local import Local
 from harness.errors import DataError
-from harness.pipeline import evaluation, inputs
 from harness.runs import RunDirectory
 from harness.scoring import sweep
+from harness.vectors import store
 from tests.conftest import TINY
 
 GOLDEN = Path(__file__).parent / "data" / "golden.csv"
@@ -70,7 +72,7 @@ def test_the_same_question_gives_the_same_bytes_whatever_the_threads_batches_sha
     done, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))  # so that all is encoded again
-    monkeypatch.setattr(inputs, "ENGINES", {"local": lambda: Local(threads=3)})
+    monkeypatch.setattr(prepare, "ENGINES", {"local": lambda: Local(threads=3)})
     monkeypatch.setattr(transformer, "TOKENS", 1)
     monkeypatch.setattr(store, "SHARD", 7)
     monkeypatch.setattr(sweep, "RUN", 5)
@@ -87,22 +89,22 @@ def test_a_killed_run_goes_on_where_it_was(done, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return real(*arguments)
 
-    real = evaluation.sweep
-    monkeypatch.setattr(evaluation, "sweep", stops_at_pad)
+    real = eval_command.sweep
+    monkeypatch.setattr(eval_command, "sweep", stops_at_pad)
     with pytest.raises(KeyboardInterrupt):
         harness.evaluate(**QUESTION, output=tmp_path)
     path = tmp_path / done.path.name
     assert not (path / "manifest.json").exists()
     kept = path / "rankings" / "truncate" / "maxsim" / "L32.trec.gz"
     written = kept.stat().st_mtime_ns
-    monkeypatch.setattr(evaluation, "sweep", real)
+    monkeypatch.setattr(eval_command, "sweep", real)
     harness.evaluate(**QUESTION, output=tmp_path)
     assert kept.stat().st_mtime_ns == written
     assert (path / "summary.csv").read_bytes() == (done.path / "summary.csv").read_bytes()
 
 
 def test_resume_shows_a_finished_run_without_scoring(done, monkeypatch):
-    monkeypatch.setattr(evaluation, "sweep", None)
+    monkeypatch.setattr(eval_command, "sweep", None)
     again = harness.evaluate(**QUESTION, output=done.path.parent, resume=True)
     pd.testing.assert_frame_equal(again.summary, done.summary, check_dtype=False)
 

@@ -14,19 +14,21 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from harness import candidates, indexes, store
+from harness import candidates
+from harness.candidates import faiss_index
 from harness.corpora.cards import Card
 from harness.corpora.origins import archive
 from harness.files import lock
-from tests import encoding
-from tests.test_candidates import ASKED, MANY, named, search
-from tests.test_store import files
+from harness.vectors import store
+from tests.candidates.test_candidates import ASKED, MANY, named, search
+from tests.encoders import encoding
+from tests.vectors.test_store import files
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no locks there")
 
 
 def start(cache, log, seconds):
-    command = [sys.executable, "-m", "tests.encoding", str(cache), str(log), str(seconds)]
+    command = [sys.executable, "-m", "tests.encoders.encoding", str(cache), str(log), str(seconds)]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 
@@ -118,14 +120,14 @@ def in_two_threads(work):
 
 
 def test_two_searches_build_one_index(tmp_path, monkeypatch):
-    built, build = [], indexes._build
+    built, build = [], faiss_index._build
 
     def counted(*arguments):
         built.append(1)
         time.sleep(0.1)
         return build(*arguments)
 
-    monkeypatch.setattr(indexes, "_build", counted)
+    monkeypatch.setattr(faiss_index, "_build", counted)
     vectors, asked = named(MANY, "documents"), named(ASKED, "queries")
     one, other = in_two_threads(lambda: candidates.find("faiss", search(vectors, asked, tmp_path)).rows)
     assert built == [1]
@@ -150,17 +152,17 @@ def test_two_downloads_are_one(tmp_path, monkeypatch):
 
 def test_a_question_that_is_asked_twice_at_once_is_answered_once(tmp_path, monkeypatch, finished):
     import harness
-    from harness.pipeline import evaluation
+    from harness.commands import eval as eval_command
 
     question = {**finished["eval"].manifest.config, "output": tmp_path}
-    started, start_run = [], evaluation.start
+    started, start_run = [], eval_command.start
 
     def counted(*arguments):
         started.append(1)
         time.sleep(0.3)
         start_run(*arguments)
 
-    monkeypatch.setattr(evaluation, "start", counted)
+    monkeypatch.setattr(eval_command, "start", counted)
     one, other = in_two_threads(lambda: harness.evaluate(**question))
     assert started == [1] and one.path == other.path and one.summary.equals(other.summary)
     assert [path.name for path in tmp_path.iterdir()] == [one.path.name], "no lock is left"

@@ -19,11 +19,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from harness.degradation import TESTS
 from harness.errors import DataError
 from harness.files import cache_folder, checksum, digest, write_atomically
 from harness.records import Manifest, ScoredDoc
 from harness.runs import RunDirectory, runs, slug
+from harness.statistics.tables import TESTS
 
 IDS = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from(" %\t\n\u2028\x85"), min_size=1, max_size=6)
 SCORES = st.lists(st.floats(width=32, allow_nan=False), max_size=8)

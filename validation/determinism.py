@@ -68,7 +68,7 @@ def contents(run: Path) -> dict[str, str]:
 
 def vectors(run: Path, cache: Path) -> str:
     """A checksum of the documents' vectors, however they are cut into shards."""
-    from harness import shards, store
+    from harness.vectors import shards, store
 
     name = json.loads((run / "manifest.json").read_text())["fingerprints"]["documents"]
     made, held = hashlib.sha256(), store.read(cache / "vectors" / name)
@@ -81,9 +81,10 @@ def child(settings: Row, command: list[str]) -> None:
     """``harness`` with these settings, in this process."""
     if settings.get("threads") and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: settings["threads"]])
-    from harness import cli, store
+    from harness import cli
     from harness.encoders import transformer
     from harness.scoring import sweep
+    from harness.vectors import store
 
     transformer.TOKENS = settings.get("batch", transformer.TOKENS)
     store.SHARD = settings.get("shard", store.SHARD)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 import harness
-from harness import stats
+from harness.statistics import inference
 from validation import pages
 from validation.simulated import evidence
 
@@ -78,7 +78,7 @@ def calibrated() -> pd.DataFrame:
                 asked = question(judged, seed, Path(name), evidence.QUERIES)
                 found = harness.evaluate(**asked, lengths=list(LENGTHS), arms="pad", fill="gaussian").summary
             mine = found[found["pool"] == pool].set_index("length")["value"].rename("L = {}".format)
-            slope = stats.slopes(mine.to_numpy()[:, None], np.array(LENGTHS))[0]
+            slope = inference.slopes(mine.to_numpy()[:, None], np.array(LENGTHS))[0]
             rows.append({"collection": judged, "loser": pool, "seed": seed, **mine, "slope": slope})
     return pd.DataFrame(rows)
 

@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 
 import harness
-from harness import candidates, corpora, encoders, metrics, store
+from harness import candidates, corpora, encoders
 from harness.aggregators import AGGREGATORS
 from harness.engines.local import Local
 from harness.progress import Stages
 from harness.records import Arm, Candidates, ScoredDoc
 from harness.scoring.sweep import sweep
+from harness.statistics import measures
+from harness.vectors import store
 from validation import pages
 
 OUTPUT = Path("runs/report")  # where `make reports` writes: what it made is read, the rest is run
@@ -119,7 +121,7 @@ def ranked(ids: Sequence[str], query_ids: Sequence[str], rows: np.ndarray) -> It
 
 
 def ndcg(dataset: Any, run: Iterable[ScoredDoc]) -> float:
-    return float(metrics.per_query(["nDCG@10"], dataset.qrels, run)["value"].mean())
+    return float(measures.per_query(["nDCG@10"], dataset.qrels, run)["value"].mean())
 
 
 def bm25_step_by_step() -> Iterator[Row]:

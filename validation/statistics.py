@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from harness import stats
+from harness.statistics import inference
 from validation import pages
 from validation.simulated import coverage, nulls, populations, power
 
@@ -102,7 +102,7 @@ MiniLM; `validation/simulated/queries.csv`) and from distributions written down,
 Monte-Carlo error, half of a 95 % interval: coverage ±{errors[0]} % ({coverage.COLLECTIONS:,} collections a cell),
 rejection ±{errors[1]} % ({nulls.COLLECTIONS:,}), family-wise ±{errors[2]} % ({nulls.FAMILIES:,} families).
 
-**Intervals.** The program prints BCa bootstrap intervals of {stats.RESAMPLES:,} resamples (Efron, *Better Bootstrap
+**Intervals.** The program prints BCa bootstrap intervals of {inference.RESAMPLES:,} resamples (Efron, *Better Bootstrap
 Confidence Intervals*, 1987); the simulation calls the program's own function. Where at least {SCARCE} queries of a
 collection are expected to score, and as many to fall short (column `deciding`: the fewer of the two), they cover the
 truth in {span(fair["BCa"])} of collections ({held} of {len(fair)} cells within 93 to 97 %), percentiles in
@@ -117,7 +117,7 @@ runs or means over seeds, in `gradients` on the Gini, in `synth` over five seeds
 exchanged at random query by query; for `synth`, both sides are drawn from forty seeds of one pool. Among the
 collections that give a p ({len(rejected):,} tests with at least {ENOUGH:,} of {nulls.COLLECTIONS:,}) it is at most 0.05
 in {span(rejected)}, and in 4 to 6 % for {int(rejected.between(0.04, 0.06).sum())} of the tests; table *outside* names
-the others, [statistics-tests.csv](statistics-tests.csv) has all. No p is printed where fewer than {stats.FEWEST}
+the others, [statistics-tests.csv](statistics-tests.csv) has all. No p is printed where fewer than {inference.FEWEST}
 queries differ: there the rate falls, for Student's test as for an exact one by sign flips, to nothing (table *few
 differ*). In `synth` no seed may tie.
 

@@ -15,7 +15,7 @@ from harness import corpora
 from harness.files import unfit
 from harness.records import Dataset, ScoredDoc
 from harness.runs import RunDirectory
-from tests import layouts
+from tests.corpora import layouts
 
 LETTERS = 400  # of a note
 

@@ -16,9 +16,9 @@ from safetensors.numpy import load_file, save
 
 from fuzzing.judging import TARGETS, Place, Target, lay
 from fuzzing.mutating import Files
-from harness import pipeline
+from harness import commands
+from harness.commands import provenance
 from harness.errors import DataError, HarnessError
-from harness.pipeline import provenance
 
 ASKED: dict[str, list[Any]] = {
     "eval": [
@@ -30,7 +30,7 @@ ASKED: dict[str, list[Any]] = {
     "stress": [{"candidates": "pooled", "inject": "hard", "counts": "0,2", "depth": 4, "pool": "maxsim,mean"}],
     "gradients": [{"pairs": 5, "lengths": "1,4", "pool": "maxsim,mean"}],
 }
-COMMANDS = {"eval": pipeline.evaluate, "stress": pipeline.stress, "gradients": pipeline.gradients}
+COMMANDS = {"eval": commands.evaluate, "stress": commands.stress, "gradients": commands.gradients}
 
 
 def world(seed: int, documents: int = 12, queries: int = 6) -> Files:

@@ -12,9 +12,10 @@ from safetensors.numpy import save
 from fuzzing.judging import TARGETS, Place, Target
 from fuzzing.mutating import Files
 from fuzzing.targets.corpora import DOCUMENTS, QUERIES
-from harness import encoders, store
+from harness import encoders
 from harness.progress import Stages
 from harness.records import Document, Query
+from harness.vectors import store
 
 DIM = 8
 

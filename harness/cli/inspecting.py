@@ -28,7 +28,7 @@ def inspect_(
     with interruptible():
         from rich.console import Console
 
-        from harness.pipeline.inspecting import inspect
+        from harness.commands.inspect import inspect
         from harness.reports import inspection
 
         found = inspect(dataset, split=split, checkpoint=checkpoint, strict=strict, progress=True)

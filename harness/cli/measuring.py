@@ -66,10 +66,10 @@ def eval_(
     with interruptible():
         from rich.console import Console
 
-        from harness import pipeline
+        from harness import commands
         from harness.reports import tables
 
-        done = pipeline.evaluate(progress=True, **how, **question)
+        done = commands.evaluate(progress=True, **how, **question)
     tables.show(done.summary, done.tests, done.manifest, str(done.path), Console())
 
 
@@ -106,10 +106,10 @@ def stress(
     with interruptible():
         from rich.console import Console
 
-        from harness import pipeline
+        from harness import commands
         from harness.reports import stress as report
 
-        done = pipeline.stress(progress=True, **how, **question)
+        done = commands.stress(progress=True, **how, **question)
     report.show(done.summary, done.tests, done.manifest, str(done.path), Console())
     if done.explained is not None:
         report.show_explained(done.explained, f"{done.path}/explain-*.svg", Console())
@@ -139,8 +139,8 @@ def gradients(
     with interruptible():
         from rich.console import Console
 
-        from harness import pipeline
+        from harness import commands
         from harness.reports import gradients as report
 
-        done = pipeline.gradients(progress=True, **how, **question)
+        done = commands.gradients(progress=True, **how, **question)
     report.show(done.summary, done.tests, done.manifest, str(done.path), Console())

@@ -41,10 +41,10 @@ def plan_(
     with interruptible():
         from rich.console import Console
 
-        from harness import pipeline
+        from harness import commands
         from harness.reports import plan as report
 
-        done = pipeline.plan(remeasure=remeasure, progress=True, **question)
+        done = commands.plan(remeasure=remeasure, progress=True, **question)
     if format:
         print(json.dumps(done.record(), indent=1))
     else:

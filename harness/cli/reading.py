@@ -70,11 +70,11 @@ def compare(
     with interruptible():
         from rich.console import Console
 
-        from harness import pipeline
+        from harness import commands
         from harness.reports import comparison as report
 
         how |= {"baseline": baseline, "average_seeds": average_seeds, "progress": True}
-        done = pipeline.compare(*(runs or []), checkpoint=checkpoint or written, **how, **question)
+        done = commands.compare(*(runs or []), checkpoint=checkpoint or written, **how, **question)
     report.show(done.summary, done.tests, done.queries, done.manifest, str(done.path), Console())
 
 
@@ -91,7 +91,7 @@ def report(
     with interruptible():
         from rich.console import Console
 
-        from harness.pipeline import report as write
+        from harness.commands import report as write
         from harness.reports import terminal
 
         done = write(*(runs or []), format=format, output=output, texts=not no_texts, progress=True)

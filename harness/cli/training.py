@@ -64,10 +64,10 @@ def synth(
     with interruptible():
         from rich.console import Console
 
-        from harness import pipeline
+        from harness import commands
         from harness.reports import synth as report
 
-        done = pipeline.synth(progress=True, **how, **question)
+        done = commands.synth(progress=True, **how, **question)
     report.show(done.summary, done.tests, done.manifest, str(done.path), Console())
 
 
@@ -107,8 +107,8 @@ def train(
     with interruptible():
         from rich.console import Console
 
-        from harness import pipeline
+        from harness import commands
         from harness.reports import training as report
 
-        done = pipeline.train(progress=True, **how, **question)
+        done = commands.train(progress=True, **how, **question)
     report.show(done.history, done.checkpoints, done.manifests[0], Console())

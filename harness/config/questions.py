@@ -52,10 +52,10 @@ class Reranking(Retrieval):
 
     @classmethod
     def mistakes(cls, found: dict[str, Any]) -> Iterator[str]:
-        from harness import metrics
+        from harness.statistics import measures
 
         depth = found.get("depth") or 0
-        deep = {name: cut for name in found.get("measures", ()) if (cut := metrics.cutoff(name) or 0) > depth > 0}
+        deep = {name: cut for name in found.get("measures", ()) if (cut := measures.cutoff(name) or 0) > depth > 0}
         if deep:
             yield f"measures {examples(deep)} look deeper than depth {depth}; give --depth {max(deep.values())}"
 

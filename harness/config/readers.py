@@ -87,9 +87,9 @@ def _pool(spec: str) -> str:
 
 
 def _measure(name: Any) -> str:
-    from harness import metrics
+    from harness.statistics import measures
 
-    return str(metrics.parse(str(name)))
+    return str(measures.parse(str(name)))
 
 
 def _checkpoint(value: Any) -> str:

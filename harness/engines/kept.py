@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load, save
 
+from harness.engines.base import Map
 from harness.files import sealed, unsealed
-from harness.work import Map
 
 EVERY = 1.0  # seconds of work that may be lost, beside what is in flight; a pass shorter than that writes nothing
 

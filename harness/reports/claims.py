@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.reports.content import decimals
-from harness.stats import FEWEST
+from harness.statistics.inference import FEWEST
 
 LEVEL = 0.05  # of the Holm-corrected p
 SHOWN = 6  # pools whose numbers a sentence lists

@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.comparison import PLACES
 from harness.errors import plain
 from harness.records import Manifest
 from harness.reports.claims import rule
 from harness.reports.tables import short
+from harness.statistics.comparison import PLACES
 
 NAME = 60  # letters of an id
 SHOWN = 5  # queries listed as winners and as losers

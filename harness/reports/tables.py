@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness import degradation as statistics
-from harness.lengths import ARMS
 from harness.records import Manifest
 from harness.reports.claims import rule
+from harness.statistics import tables as statistics
+from harness.vectors.lengths import ARMS
 
 
 def show(summary: pd.DataFrame, tests: pd.DataFrame, manifest: Manifest, path: str, console: Console) -> None:

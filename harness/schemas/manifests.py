@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from harness.lengths import ARMS
 from harness.records import Manifest
+from harness.vectors.lengths import ARMS
 
 MOST = 10**9  # of a whole number
 NAME = 200  # letters of a pool, a measure or an injection: they name files

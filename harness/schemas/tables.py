@@ -210,19 +210,21 @@ def _check_tests(found: Manifest, table: pd.DataFrame) -> None:
 
 def agree(found: Manifest, summary: pd.DataFrame, tests: pd.DataFrame) -> None:
     """Raises ValueError unless the tests' differences are those of the summary's means, as this version has them."""
-    from harness import degradation, stats
+    from harness.statistics import inference, tables
 
     if found.command not in RANKED or not len(tests):
         return
     inside, across = RANKED[found.command]
     value = summary.set_index(["measure", inside, "pool", across])["value"].to_dict()
-    growing = degradation.reached(found.cells)
+    growing = tables.reached(found.cells)
 
     def of(row: dict[Any, Any], pool: str) -> float:
         key, place = (row["measure"], row[inside], pool), row[across]
         if place == "slope":
             lengths = growing.get(row[inside], found.config["lengths"])
-            return float(stats.slopes(np.array([[value[*key, length]] for length in lengths]), np.array(lengths))[0])
+            return float(
+                inference.slopes(np.array([[value[*key, length]] for length in lengths]), np.array(lengths))[0]
+            )
         return value[*key, int(place)] - (value[*key, 0] if found.command == "stress" else 0)
 
     for row in tests.to_dict("records"):

@@ -23,8 +23,8 @@ from harness.aggregators.maxsim import MaxSim
 from harness.aggregators.mean import Mean
 from harness.aggregators.softmax import Softmax
 from harness.aggregators.topk import TopK
-from harness.lengths import Streams
 from harness.scoring.padded import Piece, score_pieces
+from harness.vectors.lengths import Streams
 
 if TYPE_CHECKING:
     from harness.scoring.sweep import Run

@@ -16,9 +16,7 @@ import torch
 from torch import Tensor
 
 from harness.aggregators import Aggregator
-from harness.injection import BANK, Injection
-from harness.lengths import Streams
-from harness.lengths import streams as length_streams
+from harness.engines.base import Map, serial
 from harness.records import Arm, Candidates, MultiVectors
 from harness.scoring import gemm, tiles
 from harness.scoring.compiled import emit, group, widest
@@ -28,8 +26,10 @@ from harness.scoring.padded import Piece, products, score_pieces
 from harness.scoring.products import compare, shape, spaces, write
 from harness.scoring.sweep import Run, invert, state_rows, ways
 from harness.scoring.tiles import room
-from harness.shards import part
-from harness.work import Map, serial
+from harness.vectors.injection import BANK, Injection
+from harness.vectors.lengths import Streams
+from harness.vectors.lengths import streams as length_streams
+from harness.vectors.shards import part
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from harness.aggregators import MASKED, Aggregator
 from harness.errors import first_line
-from harness.lengths import Streams
-from harness.shards import part
+from harness.vectors.lengths import Streams
+from harness.vectors.shards import part
 
 if TYPE_CHECKING:
     from harness.scoring.sweep import Run

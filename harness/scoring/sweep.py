@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from harness.aggregators import Aggregator
-from harness.lengths import Streams, streams
+from harness.engines.base import Map, serial
 from harness.records import Arm, Candidates, MultiVectors, SweepScores
 from harness.scoring import gemm, padded, tiles
 from harness.scoring.compiled import score_run
 from harness.scoring.kernels import Kernel, kernel_of
-from harness.shards import part, stream
-from harness.work import Map, serial
+from harness.vectors.lengths import Streams, streams
+from harness.vectors.shards import part, stream
 
 RUN = 128  # documents a task: enough that the work around a task is small, and many enough to balance cores
 
@@ -30,7 +30,7 @@ class Run:
     """
 
     rows: np.ndarray  # int64 (n)
-    shard: int  # of the vectors' parts, see harness.shards.part
+    shard: int  # of the vectors' parts, see harness.vectors.shards.part
     starts: np.ndarray  # int64 (n), where each document begins in the shard
     pairs: np.ndarray  # int64 (n + 1) into queries and slots
     queries: np.ndarray  # int64 (N)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from harness import stats
+from harness.statistics import inference
 
 UNIT = ["train_length", "support"]
 KEYS = ["pool", "measure", "split", "epoch", "length", "inject", "count"]
@@ -25,7 +25,7 @@ def measured(training: pd.DataFrame, lengths: pd.DataFrame, injection: pd.DataFr
         parts.append(training.rename(columns={column: "value"}).assign(measure=measure, split=split))
     sloped = lengths.groupby(["pool", "seed", "split", *UNIT], sort=False)[["length", "recall"]]
     if lengths["length"].nunique() > 1:
-        slopes = sloped.apply(lambda one: stats.slopes(one[["recall"]].to_numpy(), one["length"].to_numpy())[0])
+        slopes = sloped.apply(lambda one: inference.slopes(one[["recall"]].to_numpy(), one["length"].to_numpy())[0])
         parts.append(slopes.rename("value").reset_index().assign(measure="recall", length=SLOPE))
     parts.append(lengths.rename(columns={"recall": "value"}).assign(measure="recall"))
     for measure in ("recall", "retained", "hijack_rate"):
@@ -42,7 +42,7 @@ def summarise(values: pd.DataFrame) -> pd.DataFrame:
     """Mean over seeds with Student's 95 % interval, a row a place and pool."""
     rows = []
     for key, group in values.groupby([*KEYS, *UNIT], sort=False):
-        mean, low, high, *_ = map(float, stats.student(group["value"].to_numpy()))
+        mean, low, high, *_ = map(float, inference.student(group["value"].to_numpy()))
         named = dict(zip([*KEYS, *UNIT], key, strict=True))
         rows.append({**named, "value": mean, "ci_low": low, "ci_high": high, "n_seeds": len(group)})
     return pd.DataFrame(rows, columns=SUMMARY)
@@ -71,10 +71,10 @@ def compare(values: pd.DataFrame, pools: list[str]) -> pd.DataFrame:
                 if not both.shape[1]:
                     continue
                 named = dict(zip([*PLACE, *UNIT], key, strict=True))
-                test = vars(stats.paired(*(both[::-1] if named["measure"] == "hijack_rate" else both)))
+                test = vars(inference.paired(*(both[::-1] if named["measure"] == "hijack_rate" else both)))
                 rows.append({**named, "pool": pool, "baseline": pools[0], **test})
     table = pd.DataFrame(rows, columns=[name for name in TESTS if name != "p_holm"])
     table["p_holm"] = (
-        table.groupby(["measure", "split"])["p"].transform(lambda p: stats.holm(p.to_numpy())) if rows else None
+        table.groupby(["measure", "split"])["p"].transform(lambda p: inference.holm(p.to_numpy())) if rows else None
     )
     return table[TESTS]

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness import metrics
 from harness.aggregators import Aggregator
-from harness.concentration import gini, patch_gradients
-from harness.injection import Injection
 from harness.records import Arm, Candidates, MultiVectors, Qrel, rank
 from harness.scoring.injected import attack
 from harness.scoring.sweep import sweep
+from harness.statistics import measures
+from harness.statistics.concentration import gini, patch_gradients
+from harness.vectors.injection import Injection
 from harness.worlds.plan import Plan, Trial
 from harness.worlds.vectors import Split, encode, galleries
 
@@ -42,7 +42,7 @@ def recall(gallery: Candidates, values: np.ndarray) -> float:
     """Recall@1 of scores (Q, C): the mean over queries; a tie goes to the earlier document."""
     own = zip(gallery.query_ids, gallery.rows[:, 0], strict=True)
     judged = [Qrel(query, gallery.document_ids[row], 1) for query, row in own]
-    return float(metrics.per_query(["R@1"], judged, list(rank(gallery, gallery.rows, values, 1)))["value"].mean())
+    return float(measures.per_query(["R@1"], judged, list(rank(gallery, gallery.rows, values, 1)))["value"].mean())
 
 
 def ginis(aggregator: Aggregator, world: Encoded) -> tuple[float, float]:

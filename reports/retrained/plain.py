@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from harness import corpora, encoders, store
+from harness import corpora, encoders
 from harness.progress import Stages
+from harness.vectors import store
 
 folder = Path(sys.argv[1])
 folder.mkdir(parents=True, exist_ok=True)

@@ -11,10 +11,10 @@ import pandas as pd
 from rich.console import Console
 
 from harness.config import EvalConfig, StressConfig
-from harness.lengths import make_arm
 from harness.records import Manifest
 from harness.reports.terminal import SHOWS
 from harness.runs import RunDirectory
+from harness.vectors.lengths import make_arm
 
 WIDTH = 80
 

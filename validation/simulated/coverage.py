@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from harness import stats
 from harness.randomness import generator
+from harness.statistics import inference
 from validation.simulated.populations import SIZES, Population
 
 COLLECTIONS, AT_ONCE = 4000, 1000
@@ -21,7 +21,7 @@ Interval = Callable[[list[np.ndarray], np.random.Generator], tuple[np.ndarray, n
 
 def bca(drawn: list[np.ndarray], random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """The interval the program prints, by the program's own function."""
-    return (stats.bootstrap if len(drawn) == 1 else stats.bootstrap_ratio)(*drawn, random)
+    return (inference.bootstrap if len(drawn) == 1 else inference.bootstrap_ratio)(*drawn, random)
 
 
 def percentile(

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from harness import stats
 from harness.randomness import generator
+from harness.statistics import inference
 from validation.simulated import populations as real
 from validation.simulated.populations import ARMS, ATTACKED, COUNTS, LENGTHS, MEASURES, POOLS, SIZES
 
@@ -33,9 +33,9 @@ class Family:
 
 
 def tested(differences: np.ndarray) -> np.ndarray:
-    """p of ``harness.stats.paired``, many at once: (..., Q) → (...); a test holds the two together."""
+    """p of ``harness.statistics.inference.paired``, many at once: (..., Q) → (...); a test holds the two together."""
     size, differ = differences.shape[-1], (differences != 0).sum(axis=-1)
-    return np.where(differ >= min(size, stats.FEWEST), stats.student(differences)[-1], np.nan)
+    return np.where(differ >= min(size, inference.FEWEST), inference.student(differences)[-1], np.nan)
 
 
 def evaluated(measure: str, pools: tuple[str, ...] = POOLS) -> Family:
@@ -43,7 +43,7 @@ def evaluated(measure: str, pools: tuple[str, ...] = POOLS) -> Family:
     table, per_pool = real.queries(), []
     for pool in pools:
         arms = [np.stack([table[f"eval|{measure}|{arm}|{pool}|{length}"] for length in LENGTHS]) for arm in ARMS]
-        per_pool.append([part for arm in arms for part in (*arm, stats.slopes(arm, np.array(LENGTHS)))])
+        per_pool.append([part for arm in arms for part in (*arm, inference.slopes(arm, np.array(LENGTHS)))])
     places = tuple(f"{arm} {place}" for arm in ARMS for place in (*(f"L = {length}" for length in LENGTHS), "slope"))
     return Family("eval", measure, pools, places, np.array(per_pool))
 
@@ -142,7 +142,7 @@ def familywise(family: Family, size: int, apart: int) -> dict[str, object]:
     true, wrong, count = len(family.pools) - 1 - apart, 0, []
     for _ in range(FAMILIES):
         p = family.tests(exchanged(family, random, size, apart))
-        adjusted = stats.holm(p.ravel()).reshape(p.shape)
+        adjusted = inference.holm(p.ravel()).reshape(p.shape)
         wrong += bool((adjusted[:true] <= LEVEL).any())
         count.append(np.isfinite(p).sum())
     named = {"command": family.command, "tests": family.name, "queries": size}
@@ -167,7 +167,7 @@ def seeded() -> list[dict[str, object]]:
         order = random.permuted(np.tile(np.arange(len(table)), (FAMILIES, 1)), axis=1)
         values = table[mine].to_numpy().T[:, order[:, :10]]  # (places, families, 10)
         p = tested(values[..., :5] - values[..., 5:]).T
-        wrong = [bool((stats.holm(one) <= LEVEL).any()) for one in p]
+        wrong = [bool((inference.holm(one) <= LEVEL).any()) for one in p]
         rows.append({"command": "synth", "tests": f"{measure}, {pool}", "queries": 5, "pools that differ": 0,
                      "tests of a family": len(mine), "tested": np.isfinite(p).sum(1).mean(), "collections": FAMILIES,
                      "any wrong": np.mean(wrong)})  # fmt: skip
@@ -189,7 +189,7 @@ def _few(differing: int, size: int) -> dict[str, object]:
         drawn = np.zeros((COLLECTIONS, size))
         drawn[:, :differing] = random.choice(pool[pool != 0], (COLLECTIONS, differing))
         drawn *= random.choice([-1.0, 1.0], drawn.shape)
-        found[f"{measure}, Student"] = float((stats.student(drawn)[-1] <= LEVEL).mean())
+        found[f"{measure}, Student"] = float((inference.student(drawn)[-1] <= LEVEL).mean())
         flips = random.choice([-1.0, 1.0], (differing, 1999))
         sums, own = np.abs(drawn[:, :differing] @ flips), np.abs(drawn.sum(axis=1, keepdims=True))
         found[f"{measure}, sign flips"] = float(((1 + (sums >= own - 1e-9).sum(axis=1)) / 2000 <= LEVEL).mean())

@@ -6,13 +6,13 @@ import itertools
 
 import pandas as pd
 
-from harness.comparison import PLACES
 from harness.reports import findings
 from harness.reports.claims import LEVEL
 from harness.reports.content import EMPTY, Axes, Cell, Choice, Column, Figure, Row, Section, Table, decimals, interval
 from harness.reports.reading import FinishedRun
 from harness.reports.sections.base import SECTIONS, opening, reading
-from harness.reports.sections.evaluation import slug
+from harness.reports.sections.eval import slug
+from harness.statistics.comparison import PLACES
 
 READING = (
     "A row is a run, a column a length or count. A cell is the mean over queries, beside it the paired difference from"

@@ -9,7 +9,7 @@ from harness.reports import findings
 from harness.reports.content import Axes, Cell, Choice, Column, Figure, Row, Section, Table, decimals, interval, share
 from harness.reports.reading import FinishedRun
 from harness.reports.sections.base import SECTIONS, missing, opening, reading, significant
-from harness.reports.sections.evaluation import slug
+from harness.reports.sections.eval import slug
 from harness.reports.stress import KINDS
 
 READING = (

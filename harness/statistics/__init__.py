@@ -1,0 +1,1 @@
+"""Measures by query, and the statistics of their degradation."""
