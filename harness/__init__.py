@@ -6,12 +6,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Any
 
 from harness.version import __version__
-
-if TYPE_CHECKING:
-    from harness.commands import compare, evaluate, gradients, inspect, plan, report, stress, synth, train
 
 # MKL reads this at its first product: a row's product then has the same bits whatever the other rows and the threads
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
@@ -19,10 +17,10 @@ os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 __all__ = ["__version__", "compare", "evaluate", "gradients", "inspect", "plan", "report", "stress", "synth", "train"]
 
 
-def __getattr__(name: str):
-    """Import the pipeline when it is first asked for: ``import harness`` stays instant."""
+def __getattr__(name: str) -> Callable[..., Any]:
+    """A command as a function, made when it is first asked for: ``import harness`` stays instant."""
     if name in __all__[1:]:
         from harness import commands
 
-        return getattr(commands, name)
+        return commands.function(name)
     raise AttributeError(f"module 'harness' has no attribute {name!r}")

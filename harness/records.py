@@ -10,13 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ir_measures import Qrel, ScoredDoc
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 __all__ = ["Arm", "Candidates", "Dataset", "Document", "Manifest", "MultiVectors", "Page", "Qrel", "Query"]
-__all__ += ["ScoredDoc", "SweepScores", "content", "rank", "ties"]
+__all__ += ["Result", "ScoredDoc", "SweepScores", "content", "rank", "ties"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,3 +224,18 @@ class Manifest:
     source: str = ""
     plugins: list[dict[str, Any]] = field(default_factory=list)
     answered: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command wrote, as data frames with the files' own columns, and where.
+
+    explained: of ``stress`` with a query to explain, its token-level table.
+    """
+
+    path: Path
+    summary: pd.DataFrame
+    per_query: pd.DataFrame
+    tests: pd.DataFrame
+    manifest: Manifest
+    explained: pd.DataFrame | None = None

@@ -11,7 +11,7 @@ import shutil
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 from urllib.parse import unquote
@@ -21,7 +21,7 @@ import yaml
 from harness import schemas
 from harness.errors import DataError, HarnessError, first_line
 from harness.files import digest, fitted, unfit, write_atomically
-from harness.records import Manifest, ScoredDoc
+from harness.records import Manifest, Result, ScoredDoc
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,21 +63,6 @@ def slug(name: str) -> str:
     last = kind + mark + Path(place).name if Path(place).is_dir() else name.replace("/", "--")
     plain = re.sub(r"[^\w.+-]+", "-", last).strip("-.") or "unnamed"
     return plain if len(plain) <= 80 else f"{plain[:70]}-{digest(name)[:8]}"
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a command wrote, as data frames with the files' own columns, and where.
-
-    explained: of ``stress`` with a query to explain, its token-level table.
-    """
-
-    path: Path
-    summary: pd.DataFrame
-    per_query: pd.DataFrame
-    tests: pd.DataFrame
-    manifest: Manifest
-    explained: pd.DataFrame | None = None
 
 
 class RunDirectory:

@@ -11,15 +11,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import typer
 
 import harness
-from harness import packages
-from harness.cli import app
-from harness.config import EvalConfig, PlanConfig, SynthConfig, TrainConfig, resolve
+from harness import cli, commands, packages
+from harness.commands import SUMMARIES, questions
+from harness.commands.eval import EvalConfig
+from harness.commands.plan import PlanConfig
+from harness.commands.synth import SynthConfig
+from harness.commands.train import TrainConfig
 from harness.corpora.base import Card
 from harness.encoders.base import EMBEDDED
 from harness.errors import DataError, HarnessError, OptionError
+from harness.options import resolve
 from harness.reports.listing import LISTS
 from tests.conftest import TINY
 from tests.encoders.test_checkpoints import both_kinds, change
@@ -27,8 +30,9 @@ from tests.encoders.test_checkpoints import both_kinds, change
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-COMMANDS = {name: {"--help", *(option for one in command.params for option in one.opts)}
-            for name, command in typer.main.get_command(app).commands.items()}  # fmt: skip
+COMMANDS = {
+    name: {"--help", *(option for one in cli.command(name).params for option in one.opts)} for name in SUMMARIES
+}
 STRANGERS = {"pylate", "flash-maxsim"}  # others' scorers, named on purpose, that no extra has
 FOREIGN = re.compile(r"(pip install|ray start|git) [^;,]*")  # commands of others, with options of their own
 
@@ -122,16 +126,25 @@ def test_every_option_that_is_named_exists():
     assert seen > 30
 
 
-def test_every_option_that_a_question_advises_is_that_commands():
-    tree = ast.parse((ROOT / "harness" / "config" / "questions.py").read_text())
-    for kind in tree.body:
-        if isinstance(kind, ast.ClassDef):
-            commands = [
-                one.value.value for one in kind.body if isinstance(one, ast.Assign) and one.targets[0].id == "command"
+def advised(node: ast.AST) -> set[str]:
+    return {option for part in ast.walk(node) for option in re.findall(r"give (--[a-z-]+)", text(part))}
+
+
+def test_every_option_that_a_command_advises_is_that_commands():
+    seen = 0
+    for name in SUMMARIES:
+        for option in advised(ast.parse(Path(commands.file(name).__file__).read_text())):
+            assert option in COMMANDS[name], f"{name}: {option}"
+            seen += 1
+    for node in ast.parse(Path(questions.__file__).read_text()).body:
+        if isinstance(node, ast.ClassDef):
+            asked = [
+                name for name in SUMMARIES if issubclass(commands.file(name).CONFIG, getattr(questions, node.name))
             ]
-            for option in {option for node in ast.walk(kind) for option in re.findall(r"give (--[a-z-]+)", text(node))}:
-                for command in commands or ("eval", "stress"):
-                    assert option in COMMANDS[command], f"{kind.name}: {option}"
+            for option in advised(node):
+                assert asked and all(option in COMMANDS[name] for name in asked), f"{node.name}: {option}"
+                seen += 1
+    assert seen >= 4
 
 
 def test_every_command_list_and_target_that_is_named_exists():

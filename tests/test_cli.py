@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from harness import cli
 from tests.conftest import TINY
@@ -97,12 +97,12 @@ def test_the_line_wins_over_the_config(run, tmp_path):
 
 
 def test_ctrl_c_says_how_to_go_on(run, monkeypatch):
-    from harness import commands
+    from harness.commands import eval as eval_command
 
-    def interrupted(**_):
+    def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "evaluate", interrupted)
+    monkeypatch.setattr(eval_command, "prepare", interrupted)
     code, _, err = run("eval", "--dataset", str(TINY))
     assert code == 130 and f"go on with: harness eval --dataset {TINY}" in err
 

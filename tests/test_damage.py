@@ -11,7 +11,7 @@ import shutil
 import numpy as np
 import pytest
 
-from harness.candidates import find
+from harness.candidates.sources import find
 from harness.files import checksum, damaged, digest, remembered, sealed
 from harness.progress import Stages
 from harness.vectors import store
@@ -155,7 +155,7 @@ def test_a_file_that_is_not_sealed_is_taken_as_it_is(tmp_path):
 def test_a_training_state_that_is_damaged_is_not_gone_on_from(tmp_path):
     import torch
 
-    from harness.commands import train
+    from harness.training import state as train
 
     state, told = tmp_path / "last.safetensors", []
     assert train.read(state, told.append) is None and told == []

@@ -12,12 +12,13 @@ import pytest
 
 import harness
 from harness import corpora
+from harness.commands import context
 from harness.commands import eval as eval_command
-from harness.commands import prepare
-from harness.config import EvalConfig, read_config
+from harness.commands.eval import EvalConfig
 from harness.encoders import transformer
 from harness.engines.local import Local
 from harness.errors import DataError
+from harness.options import read_config
 from harness.runs import RunDirectory
 from harness.scoring import sweep
 from harness.vectors import store
@@ -72,7 +73,7 @@ def test_the_same_question_gives_the_same_bytes_whatever_the_threads_batches_sha
     done, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))  # so that all is encoded again
-    monkeypatch.setattr(prepare, "ENGINES", {"local": lambda: Local(threads=3)})
+    monkeypatch.setattr(context, "ENGINES", {"local": lambda: Local(threads=3)})
     monkeypatch.setattr(transformer, "TOKENS", 1)
     monkeypatch.setattr(store, "SHARD", 7)
     monkeypatch.setattr(sweep, "RUN", 5)

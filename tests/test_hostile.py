@@ -25,10 +25,14 @@ from hypothesis import strategies as st
 
 import harness
 from harness import corpora
-from harness.config import EvalConfig, SynthConfig, TrainConfig, names, read_config, resolve
+from harness.commands.eval import EvalConfig
+from harness.commands.synth import SynthConfig
+from harness.commands.train import TrainConfig
 from harness.corpora.origins.archive import unpack
 from harness.errors import DataError, HarnessError, plain
 from harness.files import plain_yaml
+from harness.options import options as names
+from harness.options import read_config, resolve
 from harness.runs import RunDirectory
 
 BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{at}: &a{at} [*a{at - 1}, *a{at - 1}]\n" for at in range(1, 60))
@@ -97,10 +101,10 @@ def test_a_value_that_is_no_number_is_one_line_that_names_the_run(finished, tmp_
 
 NATIVE = """
 import hashlib, sys
-from harness.cli.options import interruptible
+from harness import interrupts
 sys.argv = ["harness", "eval", "--pool", "maxsim"]
 print("ready", flush=True)
-with interruptible():
+with interrupts.heard("what is done is kept; go on with: harness eval --pool maxsim"):
     hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
 """
 
@@ -184,7 +188,7 @@ def test_an_empty_id_is_refused(tmp_path):
 PLAIN = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
                      lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
                      max_leaves=6)  # fmt: skip
-OPTIONS = st.dictionaries(st.sampled_from(names(EvalConfig)) | st.text(max_size=6), PLAIN, max_size=4)
+OPTIONS = st.dictionaries(st.sampled_from(list(names(EvalConfig))) | st.text(max_size=6), PLAIN, max_size=4)
 
 
 @settings(deadline=None, max_examples=60)

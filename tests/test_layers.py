@@ -12,10 +12,21 @@ import pytest
 ROOT = Path(__file__).parents[1]
 HOUSE = ROOT / "harness"
 ROOMS = [
-    *("version", "errors", "silence", "records", "packages", "plugins", "registry", "progress", "files", "work"),
-    *("randomness", "corpora", "encoders", "shards", "store", "lengths", "injection", "indexes", "candidates"),
-    *("aggregators", "scoring", "concentration", "metrics", "stats", "degradation", "worlds", "training", "engines"),
-    *("audit", "planning", "schemas", "runs", "comparison", "reports", "config", "pipeline", "cli"),
+    *("version", "errors", "silence", "records", "packages", "plugins", "registry", "progress", "files", "randomness"),
+    *("readers", "options", "interrupts", "engines", "corpora", "encoders", "vectors", "candidates", "aggregators"),
+    *(
+        "scoring",
+        "statistics",
+        "worlds",
+        "training",
+        "audit",
+        "schemas",
+        "runs",
+        "planning",
+        "reports",
+        "commands",
+        "cli",
+    ),
 ]
 FILES = sorted(HOUSE.rglob("*.py"))
 CIRCLES = {  # imports that close a circle, and why they still do; a new one is a mistake
@@ -108,7 +119,8 @@ def test_a_circle_inside_a_package_is_seen(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("package", "user"), [("faiss", "indexes.py"), ("triton", "scoring/fused.py"), ("ray", "engines/ray.py")]
+    ("package", "user"),
+    [("faiss", "candidates/faiss_index.py"), ("triton", "scoring/fused.py"), ("ray", "engines/ray.py")],
 )
 def test_only_one_file_imports(package, user):
     users = [path for path in FILES if package in {one.split(".")[0] for one in imported(ast.parse(path.read_text()))}]
@@ -124,7 +136,7 @@ def test_folders_of_files_are_no_packages():
 def test_files_and_functions_stay_short(path):
     """A command's signature is its list of options: of ``cli`` the bodies are counted."""
     text = path.read_text()
-    assert len(text.splitlines()) <= 300
+    assert len(text.splitlines()) <= 400
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             start = node.body[0].lineno if room(path) == "cli" else node.lineno

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from harness import candidates
-from harness.candidates import faiss_index
+from harness.candidates.sources import faiss_index
 from harness.corpora.cards import Card
 from harness.corpora.origins import archive
 from harness.files import lock
@@ -155,14 +155,14 @@ def test_a_question_that_is_asked_twice_at_once_is_answered_once(tmp_path, monke
     from harness.commands import eval as eval_command
 
     question = {**finished["eval"].manifest.config, "output": tmp_path}
-    started, start_run = [], eval_command.start
+    started, answer = [], eval_command.answer
 
     def counted(*arguments):
         started.append(1)
         time.sleep(0.3)
-        start_run(*arguments)
+        return answer(*arguments)
 
-    monkeypatch.setattr(eval_command, "start", counted)
+    monkeypatch.setattr(eval_command, "answer", counted)
     one, other = in_two_threads(lambda: harness.evaluate(**question))
     assert started == [1] and one.path == other.path and one.summary.equals(other.summary)
     assert [path.name for path in tmp_path.iterdir()] == [one.path.name], "no lock is left"

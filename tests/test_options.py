@@ -10,8 +10,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from harness.aggregators import AGGREGATORS
-from harness.config import EvalConfig, SynthConfig, TrainConfig, names, read_config, resolve
+from harness.commands.eval import EvalConfig
+from harness.commands.synth import SynthConfig
+from harness.commands.train import TrainConfig
 from harness.errors import HarnessError, OptionError
+from harness.options import options as names
+from harness.options import read_config, resolve
 from harness.registry import Registry, spec_of
 from harness.runs import RunDirectory
 

@@ -14,9 +14,9 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+import harness
 from fuzzing.judging import TARGETS, Place, Target, lay
 from fuzzing.mutating import Files
-from harness import commands
 from harness.commands import provenance
 from harness.errors import DataError, HarnessError
 
@@ -30,7 +30,7 @@ ASKED: dict[str, list[Any]] = {
     "stress": [{"candidates": "pooled", "inject": "hard", "counts": "0,2", "depth": 4, "pool": "maxsim,mean"}],
     "gradients": [{"pairs": 5, "lengths": "1,4", "pool": "maxsim,mean"}],
 }
-COMMANDS = {"eval": commands.evaluate, "stress": commands.stress, "gradients": commands.gradients}
+COMMANDS = {"eval": harness.evaluate, "stress": harness.stress, "gradients": harness.gradients}
 
 
 def world(seed: int, documents: int = 12, queries: int = 6) -> Files:

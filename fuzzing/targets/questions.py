@@ -6,13 +6,14 @@ import yaml
 
 from fuzzing.judging import TARGETS, Place, Target
 from fuzzing.mutating import Files
-from harness import config, corpora
+from harness import corpora
 from harness.aggregators import AGGREGATORS
+from harness.commands import file
 from harness.corpora.base import card_of
+from harness.options import read_config, resolve
 
 SPECS = ["maxsim", "mean", "topk:4", "topk:k=16", "softmax:0.1", "softmax:tau=1e-1", "logsumexp:1.0", "logmeanexp:2"]
-KINDS = {kind.command: kind for kind in (config.EvalConfig, config.StressConfig, config.GradientsConfig,
-                                         config.TrainConfig, config.SynthConfig)}  # fmt: skip
+KINDS = {name: file(name).CONFIG for name in ("eval", "stress", "gradients", "train", "synth")}
 
 
 def spec(place: Place) -> None:
@@ -27,18 +28,18 @@ def options(place: Place) -> None:
     lines = (place.given / "options").read_bytes().decode("utf-8", "surrogateescape").split("\n")
     command, *rest = lines
     given = dict(line.partition("=")[::2] for line in rest if line)
-    kind = KINDS.get(command, config.EvalConfig)
-    made = config.resolve(kind, **given)
-    assert config.resolve(kind, **made.plain()) == made
+    kind = KINDS.get(command, KINDS["eval"])
+    made = resolve(kind, **given)
+    assert resolve(kind, **made.plain()) == made
 
 
 def from_file(place: Place) -> None:
     """A config file, of the command it says it is of."""
     path = place.given / "asked" / "config.yaml"
     kind = next((one for name, one in KINDS.items() if f"command: {name}".encode() in path.read_bytes()), None)
-    kind = kind or config.EvalConfig
-    made = config.resolve(kind, **config.read_config(kind, path))
-    assert config.resolve(kind, **made.plain()) == made
+    kind = kind or KINDS["eval"]
+    made = resolve(kind, **read_config(kind, path))
+    assert resolve(kind, **made.plain()) == made
 
 
 def card(place: Place) -> None:
@@ -69,7 +70,7 @@ def _options(_: Place) -> list[Files]:
 
 
 def _configs(_: Place) -> list[Files]:
-    made = [config.resolve(kind) for kind in KINDS.values()]
+    made = [resolve(kind) for kind in KINDS.values()]
     return [{"asked/config.yaml": yaml.safe_dump({"command": one.command, **one.plain()}).encode()} for one in made]
 
 

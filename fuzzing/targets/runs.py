@@ -7,14 +7,14 @@ import io
 import shutil
 from pathlib import Path
 
+import harness
 from fuzzing.judging import TARGETS, Place, Target, lay
 from fuzzing.mutating import Files
 from fuzzing.targets.corpora import HEADED
 from fuzzing.targets.questions import KINDS
 from fuzzing.targets.vectors import _items, files
-from harness import commands
-from harness.config import read_config
 from harness.errors import Problems
+from harness.options import read_config
 from harness.records import Document, Query
 from harness.runs import runs
 
@@ -36,9 +36,9 @@ def read(place: Place) -> None:
     for run in runs(place.given):
         problems = Problems()
         with problems:
-            terminal.show(commands.report(run.path), console())
+            terminal.show(harness.report(run.path), console())
         with problems:
-            commands.report(run.path, format=TEXT, output=place.output)
+            harness.report(run.path, format=TEXT, output=place.output)
         for path in run.path.rglob("*.trec.gz"):
             with problems:
                 list(run.read_ranking(path))
@@ -50,12 +50,12 @@ def read(place: Place) -> None:
 
 def page(place: Place) -> None:
     for run in runs(place.given):
-        commands.report(run.path, format="html", output=place.output)
+        harness.report(run.path, format="html", output=place.output)
 
 
 def charts(place: Place) -> None:
     for run in runs(place.given):
-        commands.report(run.path, format="svg", output=place.output)
+        harness.report(run.path, format="svg", output=place.output)
 
 
 def compared(place: Place) -> None:
@@ -64,7 +64,7 @@ def compared(place: Place) -> None:
 
     for run in runs(place.given):
         other = place.root / "other" / run.path.name[:4]
-        done = commands.compare(other, run.path, output=place.output)
+        done = harness.compare(other, run.path, output=place.output)
         comparison.show(done.summary, done.tests, done.queries, done.manifest, str(done.path), console())
 
 
@@ -86,16 +86,16 @@ def made(place: Place) -> dict[str, Files]:
                 "output": output}  # fmt: skip
     asked = {**question, "measures": "nDCG@10,R@1", "depth": 10}
     done = {
-        "eval": commands.evaluate(**asked, lengths="4,8"),
-        "stress": commands.stress(**asked, counts="0,3", inject="hard"),
-        "gradients": commands.gradients(**question, lengths="4,8", pairs=4),
-        "synth": commands.synth(output=output, pool="maxsim,mean", seeds=2, epochs=2, every=1, queries=16, gallery=8,
+        "eval": harness.evaluate(**asked, lengths="4,8"),
+        "stress": harness.stress(**asked, counts="0,3", inject="hard"),
+        "gradients": harness.gradients(**question, lengths="4,8", pairs=4),
+        "synth": harness.synth(output=output, pool="maxsim,mean", seeds=2, epochs=2, every=1, queries=16, gallery=8,
                                 batch=8, lengths="16,32", counts="0,3", inject="hard", train_length="16"),
     }  # fmt: skip
     asked |= {"seed": 1}
-    again = {"eval": commands.evaluate(**asked, lengths="4,8"), "stre": commands.stress(**asked, counts="0,3",
+    again = {"eval": harness.evaluate(**asked, lengths="4,8"), "stre": harness.stress(**asked, counts="0,3",
                                                                                      inject="hard")}  # fmt: skip
-    done["compare"] = commands.compare(done["eval"].path, again["eval"].path, output=output)
+    done["compare"] = harness.compare(done["eval"].path, again["eval"].path, output=output)
     (place.root / "other").mkdir()
     for name, one in again.items():
         shutil.move(one.path, place.root / "other" / name)

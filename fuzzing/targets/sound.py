@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+import harness
 from fuzzing.judging import TARGETS, Place, Target, lay
 from fuzzing.mutating import Files
 from fuzzing.targets.runs import console
-from harness import commands
 from harness.errors import HarnessError
 
 POOLS = ["maxsim", "topk:2", "mean", "softmax:0.1", "logsumexp:1.0"]
@@ -74,7 +74,7 @@ def run(command: str, random: np.random.Generator, folder: Path) -> Path:
     output: dict[str, Any] = {"output": folder / "runs", "pool": some(random, POOLS, 4)}
     lengths = sorted(some(random, [1, 2, 4, 8, 16, 64], 4))
     if command == "synth":
-        return commands.synth(
+        return harness.synth(
             **output,
             seeds=int(random.integers(1, 4)),
             epochs=1,
@@ -90,7 +90,7 @@ def run(command: str, random: np.random.Generator, folder: Path) -> Path:
         ).path
     question = output | dataset(random, folder)
     if command == "gradients":
-        return commands.gradients(**question, lengths=lengths, pairs=int(random.integers(2, 20))).path
+        return harness.gradients(**question, lengths=lengths, pairs=int(random.integers(2, 20))).path
     question |= {
         "measures": some(random, MEASURES, 3),
         "depth": int(random.choice([1, 2, 100])),
@@ -99,21 +99,21 @@ def run(command: str, random: np.random.Generator, folder: Path) -> Path:
     attacked = {"counts": some(random, [0, 1, 4]), "inject": some(random, ["hard", "spike", "gaussian"])}
     swept = {"lengths": lengths, "arms": some(random, ["truncate", "pad", "equalize"]), "fill": "gaussian"}
     stress = command == "stress" or (command == "compare" and random.random() < 0.5)
-    ask = commands.stress if stress else commands.evaluate
+    ask = harness.stress if stress else harness.evaluate
     first = ask(**question, **(attacked if stress else swept)).path
     if command != "compare":
         return first
     question |= {"seed": 1, "pool": [*question["pool"], *(one for one in POOLS if one not in question["pool"])]}
     other = ask(**question, **(attacked if stress else swept)).path
-    return commands.compare(first, other, output=folder / "runs").path
+    return harness.compare(first, other, output=folder / "runs").path
 
 
 def reported(path: Path, folder: Path, formats: list[str]) -> None:
     """A run in the terminal and in these formats."""
     from harness.reports import terminal
 
-    terminal.show(commands.report(path), console())
-    commands.report(path, format=formats, output=folder / "report")
+    terminal.show(harness.report(path), console())
+    harness.report(path, format=formats, output=folder / "report")
 
 
 def attempt(place: Place) -> None:
@@ -128,9 +128,9 @@ def attempt(place: Place) -> None:
 
 
 def sound(place: Place) -> list[Files]:
-    from harness.commands import compare, prepare
+    from harness.commands import provenance
 
-    prepare.git_revision = compare.git_revision = lambda: None  # which starts a program
+    provenance.git_revision = lambda: None  # which starts a program
     for command, seed in itertools.product(("eval", "stress"), range(8)):  # compiled code is loaded by its own pickles
         lay({}, place)
         run(command, np.random.default_rng(seed), place.output)

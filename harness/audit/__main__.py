@@ -1,4 +1,4 @@
-"""``python -m harness.audit TARGET``: ``harness audit`` in plain text, where rich and typer are not installed."""
+"""``python -m harness.audit TARGET``: ``harness audit`` in plain text, where rich and click are not installed."""
 
 from __future__ import annotations
 

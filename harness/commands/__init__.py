@@ -1,29 +1,77 @@
-"""The commands, end to end: the only room that knows all others. One file a command, imported when it is asked for."""
+"""The commands, end to end: the only room that knows all others. One file a command, imported when it is asked for.
+
+A command's file holds its Config, ``run(config, context)``, which answers it, and ``show(result, console)``, which
+prints the answer and returns the exit code.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from inspect import Parameter, Signature
+from inspect import signature as signature_of
+from types import ModuleType
+from typing import Any
 
-if TYPE_CHECKING:
-    from harness.commands.compare import compare
-    from harness.commands.eval import evaluate
-    from harness.commands.gradients import gradients
-    from harness.commands.inspect import inspect
-    from harness.commands.plan import plan
-    from harness.commands.report import report
-    from harness.commands.stress import stress
-    from harness.commands.synth import synth
-    from harness.commands.train import train
+from harness.options import Config, options
 
-__all__ = ["compare", "evaluate", "gradients", "inspect", "plan", "report", "stress", "synth", "train"]
+__all__ = ["FUNCTIONS", "SUMMARIES", "file", "function"]
 
-FILES = {"compare": "compare", "evaluate": "eval", "gradients": "gradients", "inspect": "inspect"}
-FILES |= {"plan": "plan", "report": "report", "stress": "stress", "synth": "synth", "train": "train"}
+SUMMARIES = {
+    "eval": "Sweep document lengths: nDCG and recall against length, per pool.",
+    "stress": "Inject patches into irrelevant documents: what each pool keeps.",
+    "gradients": "How concentrated each pool's gradient is on a document's patches.",
+    "compare": "Runs or checkpoints against a baseline: differences and tests.",
+    "report": "Finished runs as tables, charts and a page.",
+    "inspect": "What was read of a dataset: layout, files, counts, lengths, notes, rows.",
+    "list": "Datasets, pools, fills, checkpoints, scorers and runs that can be named.",
+    "train": "Fine-tune under a pool; write a checkpoint that others load.",
+    "synth": "The study's synthetic experiment: train, grow, attack.",
+    "plan": "What eval would cost on a corpus of a size: storage, memory, hours.",
+    "audit": "A scorer of yours, or of a package: which laws hold, and what breaks the others.",
+}
+"""Every command, in the order of ``harness --help``, with a line that says what it is for."""
+
+FUNCTIONS = {"evaluate": "eval"} | {
+    name: name for name in ("compare", "gradients", "inspect", "plan", "report", "stress", "synth", "train")
+}
+"""The functions of ``harness``, and the command that each of them is."""
 
 
-def __getattr__(name: str):
-    """Import a command's file when it is first asked for: a report needs no model."""
-    if name in FILES:
-        return getattr(importlib.import_module(f"harness.commands.{FILES[name]}"), name)
-    raise AttributeError(f"module 'harness.commands' has no attribute {name!r}")
+def file(name: str) -> ModuleType:
+    """The file of a command."""
+    return importlib.import_module(f"harness.commands.{name}")
+
+
+def function(name: str) -> Callable[..., Any]:
+    """A command as a function of its options, as ``harness`` exports it."""
+    command = FUNCTIONS[name]
+    module = file(command)
+    kind: type[Config] = module.CONFIG
+
+    def call(*arguments: Any, progress: bool = False, **given: Any) -> Any:
+        from harness.commands.context import begin
+
+        config, context = begin(kind, arguments, given, progress)
+        return module.run(config, context)
+
+    lines = [f"{name}: {one.help}" for name, one in options(kind).items()]
+    call.__doc__ = "\n".join([module.run.__doc__, "", *lines, "", "Raises HarnessError with every mistake found."])
+    call.__name__ = call.__qualname__ = name
+    call.__signature__ = signature(kind, module.run)  # type: ignore[attr-defined]
+    return call
+
+
+def signature(kind: type[Config], run: Callable[..., Any]) -> Signature:
+    """What may be given: the options, with their defaults, and ``progress``."""
+    takes = Parameter
+    several = [name for name, one in options(kind).items() if one.argument]
+    named = [
+        takes(field.name, takes.KEYWORD_ONLY, default=field.default, annotation=field.type)
+        for field in dataclasses.fields(kind)
+        if field.name not in several
+    ]
+    parameters = [*(takes(name, takes.VAR_POSITIONAL, annotation="str | Path") for name in several), *named]
+    parameters.append(takes("progress", takes.KEYWORD_ONLY, default=False, annotation="bool"))
+    return Signature(parameters, return_annotation=signature_of(run).return_annotation)

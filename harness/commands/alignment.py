@@ -9,7 +9,6 @@ import pandas as pd
 
 from harness import encoders
 from harness.commands.prepare import Inputs
-from harness.config import StressConfig
 from harness.errors import OptionError, unknown
 from harness.progress import Advance
 from harness.records import Candidates
@@ -27,29 +26,29 @@ def check(query_id: str | None, inputs: Inputs) -> None:
         raise OptionError(unknown("query", query_id, inputs.queries.ids))
 
 
-def explain(query_id: str, config: StressConfig, inputs: Inputs, others: Candidates) -> pd.DataFrame:
+def explain(query_id: str, injections: Sequence[Injection], inputs: Inputs, others: Candidates) -> pd.DataFrame:
     """A row a query token and kind of injection, at the largest count, in the first candidate (of ``exact``, the first
     document) that is not relevant.
 
     before_patch, after_patch: position of the winning (most similar) patch in the document, or of the injected patch in
     its stream; before_text: the winning patch's token where the encoder has tokens; after_source: own or injected.
     """
-    if max(config.counts) == 0:
+    if max(injections[0].counts) == 0:
         raise OptionError("--explain needs injected patches; give --counts above 0")
     query = list(inputs.queries.ids).index(query_id)
     if not (others.rows[query] >= 0).any():
         raise OptionError(f"query {query_id!r} has no candidate that is not relevant; give a larger --depth")
-    return pd.DataFrame(tokens_of(query, config, inputs, others), columns=COLUMNS)
+    return pd.DataFrame(tokens_of(query, injections, inputs, others), columns=COLUMNS)
 
 
 def align(
-    config: StressConfig, inputs: Inputs, others: Candidates, queries: Sequence[str], advance: Advance
+    injections: Sequence[Injection], inputs: Inputs, others: Candidates, queries: Sequence[str], advance: Advance
 ) -> pd.DataFrame:
     """The table of ``explain`` for several queries; those without a candidate that is not relevant are left out."""
     place = {name: row for row, name in enumerate(inputs.queries.ids)}
     rows: list[tuple] = []
-    for name in queries if max(config.counts) else ():
-        rows += tokens_of(place[name], config, inputs, others)
+    for name in queries if max(injections[0].counts) else ():
+        rows += tokens_of(place[name], injections, inputs, others)
         advance()
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -76,7 +75,7 @@ def loss(values: pd.DataFrame) -> pd.Series:
     return clean - worst
 
 
-def tokens_of(query: int, config: StressConfig, inputs: Inputs, others: Candidates) -> Iterator[tuple]:
+def tokens_of(query: int, injections: Sequence[Injection], inputs: Inputs, others: Candidates) -> Iterator[tuple]:
     """Rows of one query under every kind of injection; none if it has no candidate that is not relevant."""
     row = int(next(iter(others.rows[query][others.rows[query] >= 0]), -1))
     if row < 0:
@@ -86,13 +85,12 @@ def tokens_of(query: int, config: StressConfig, inputs: Inputs, others: Candidat
     own = tokens @ inputs.documents.of(row).astype(np.float32).T  # (t, p)
     words = inputs.encoder.tokens(inputs.dataset.queries[query].text, "query")
     patches = encoders.names(inputs.encoder, inputs.dataset.documents[row])
-    norm, count = corpus_norm(inputs.documents), max(config.counts)
-    for kind in config.inject:
-        injection = Injection(kind, config.counts, config.cosine, config.tokens, config.seed)
+    norm, count = corpus_norm(inputs.documents), max(injections[0].counts)
+    for injection in injections:
         streams = [np.array([injection.stream(name)]) for name in names]
         injected = tokens @ injection.bank(names[0], tokens, norm)[injection.picks(*streams)[0]].T  # (t, K)
         for token in range(len(tokens)):
             before, attack = int(own[token].argmax()), int(injected[token].argmax())
             taken = bool(injected[token, attack] > own[token, before])
             after = ("injected", attack, injected[token, attack]) if taken else ("own", before, own[token, before])
-            yield (*names, kind, count, words[token], before, patches[before], own[token, before], *after)
+            yield (*names, injection.kind, count, words[token], before, patches[before], own[token, before], *after)

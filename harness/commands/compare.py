@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from rich.console import Console
 
-from harness.commands.eval import evaluate
+from harness import readers
+from harness.commands.context import RunContext
+from harness.commands.eval import EvalConfig, Sweep
+from harness.commands.eval import run as evaluate
 from harness.commands.provenance import alone, maker, program
-from harness.config import EvalConfig, resolve
+from harness.commands.questions import Forced
 from harness.errors import DataError, OptionError, Problems, examples, unknown
-from harness.files import check_output, checksum, digest
-from harness.records import Manifest
-from harness.runs import Result, RunDirectory, slug
+from harness.files import checksum, digest
+from harness.options import option, options
+from harness.progress import Stages
+from harness.records import Manifest, Result
+from harness.reports import comparison as terminal
+from harness.runs import RunDirectory, slug
 from harness.statistics import comparison
 
 
@@ -30,42 +37,52 @@ class Comparison:
     manifest: Manifest
 
 
-def compare(
-    *runs: str | Path,
-    checkpoint: str | Sequence[str] | None = None,
-    baseline: str | None = None,
-    average_seeds: bool = False,
-    output: str | Path = "runs",
-    force: bool = False,
-    progress: bool = False,
-    device: str = "auto",
-    engine: str = "local",
-    address: str | None = None,
-    trust_remote_code: bool = False,
-    strict: bool = False,
-    **question: Any,
-) -> Comparison:
-    """Compare finished runs, or checkpoints whose cells are computed first, against a baseline (default: the first).
+@dataclass(frozen=True)
+class CompareConfig(Sweep, Forced):
+    """``harness compare``: finished runs, or checkpoints and the question of ``harness eval`` that each is asked."""
 
-    runs: run directories of one command, eval or stress; average_seeds: runs named …-seed0, …-seed1 count as one, the
-    mean over seeds by query; force: answer anew what is finished; question: with checkpoints, the options of
-    ``harness eval``. Raises HarnessError, with every way in which the runs answer different questions.
-    """
-    check_output(Path(output))
-    names = [name.strip() for name in (checkpoint.split(",") if isinstance(checkpoint, str) else checkpoint or [])]
-    _check_given(runs, names, question)
-    problems = Problems()
-    if names and baseline is not None and not average_seeds and baseline not in [*names, *map(slug, names)]:
-        problems.add(unknown("baseline", baseline, names))
-    for name in names:  # all of them before the first is computed
-        with problems:
-            resolve(EvalConfig, **question, checkpoint=name)
-    problems.stop(OptionError)
-    how: dict[str, Any] = {"output": output, "device": device, "engine": engine, "address": address, "resume": True,
-                           "force": force, "progress": progress, "trust_remote_code": trust_remote_code,
-                           "strict": strict}  # fmt: skip
-    found = [evaluate(**{**question, "checkpoint": name}, **how) for name in names] if names else read(runs)
-    return against(found, baseline, average_seeds, Path(output), force)
+    command = "compare"
+
+    runs: tuple[str, ...] = option((), readers.each(readers.text), "Finished runs of one command.", argument=True)
+    checkpoint: tuple[str, ...] = option(  # type: ignore[assignment]  # several, where eval takes one
+        (), readers.each(readers.checkpoint), "Two or more, e.g. a,b: their cells are computed first."
+    )
+    baseline: str | None = option(
+        None, readers.text, "The run or checkpoint the others are compared with.", "the first"
+    )
+    average_seeds: bool = option(False, readers.flag, "Runs named …-seed0, …-seed1 count as one.")
+
+    @classmethod
+    def complete(cls, found: dict[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
+        runs, names = found.get("runs", ()), found.get("checkpoint", ())
+        yield from super().complete(found, {**given, "checkpoint": names})
+        if bool(given.get("runs")) == bool(given.get("checkpoint")):
+            yield "give either finished runs, or --checkpoint with two or more names; not both, not neither"
+        elif len(names or runs) < 2 and "runs" in found and "checkpoint" in found:
+            yield "a comparison needs two runs or checkpoints at least"
+        asked = [name for name in given if name in options(EvalConfig) and not options(EvalConfig)[name].running]
+        if given.get("runs") and (asked := [name for name in asked if name != "checkpoint"]):
+            yield f"finished runs are compared as they are; {', '.join(asked)} belong to --checkpoint"
+        base = found.get("baseline")
+        if names and base is not None and not found.get("average_seeds") and base not in (*names, *map(slug, names)):
+            yield unknown("baseline", base, names)
+
+
+CONFIG = CompareConfig
+
+
+def run(config: CompareConfig, context: RunContext) -> Comparison:
+    """Finished runs, or checkpoints, against a baseline: differences, intervals, tests, winners and losers."""
+    if config.runs:
+        found = read(config.runs)
+    else:
+        shared = {field.name: getattr(config, field.name) for field in fields(Sweep)}
+        found = []
+        for name in config.checkpoint:
+            stages = Stages(context.stages.show)
+            asked = EvalConfig(**{**shared, "checkpoint": name}, resume=True, force=config.force)
+            found.append(evaluate(asked, replace(context, stages=stages)))
+    return against(found, config.baseline, config.average_seeds, context.output, config.force)
 
 
 def against(
@@ -80,19 +97,6 @@ def against(
     base = _baseline(baseline, labelled)
     labelled = {base: labelled[base], **labelled}  # the baseline first
     return write(labelled, given, base, notes, output, force)
-
-
-def _check_given(runs: Sequence[str | Path], names: list[str], question: dict[str, Any]) -> None:
-    if bool(runs) == bool(names):
-        raise OptionError("give either finished runs, or --checkpoint with two or more names; not both, not neither")
-    if len(names or runs) < 2:
-        raise OptionError("a comparison needs two runs or checkpoints at least")
-    if twice := [
-        name for name in dict.fromkeys(map(str, names or runs)) if list(map(str, names or runs)).count(name) > 1
-    ]:
-        raise OptionError(f"{twice[0]} is given twice")
-    if runs and question:
-        raise OptionError(f"finished runs are compared as they are; {', '.join(question)} belong to --checkpoint")
 
 
 def read(runs: Sequence[str | Path]) -> list[Result]:
@@ -174,3 +178,9 @@ def _answer(
     manifest = Manifest("compare", about, base.seeds, fingerprints=base.fingerprints, notes=notes, **program())
     run.write_manifest(manifest)
     return Comparison(run.path, summary, tests, queries, manifest)
+
+
+def show(done: Comparison, config: CompareConfig, console: Console) -> int:
+    """Print the comparison's tables."""
+    terminal.show(done.summary, done.tests, done.queries, done.manifest, str(done.path), console)
+    return 0

@@ -3,88 +3,97 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from rich.console import Console
 
+from harness import readers
 from harness.aggregators import AGGREGATORS
-from harness.commands.prepare import Inputs, about, begin, directory, find_candidates, manifest, prepare
-from harness.commands.provenance import alone, start
-from harness.config import EvalConfig
-from harness.engines.base import Map
+from harness.commands.context import RunContext
+from harness.commands.prepare import Inputs, described, find_candidates, folder, prepare
+from harness.commands.questions import Distributed, Encoding, Reranking, Resumable, arms, fill, lengths
 from harness.engines.kept import Kept
-from harness.progress import Stages
-from harness.records import Arm, Candidates, ScoredDoc
+from harness.options import option
+from harness.records import Arm, Candidates, Result, ScoredDoc, SweepScores
+from harness.reports import tables as terminal
 from harness.reports.texts import texts
-from harness.runs import Result, RunDirectory, slug
+from harness.runs import RunDirectory, slug
 from harness.scoring import padded
 from harness.scoring.sweep import sweep
 from harness.statistics import measures, tables
-from harness.vectors import lengths
+from harness.vectors.lengths import make_arm, streams
+
+Cell = tuple[str, str, int | None, list[ScoredDoc]]
+"""Arm, pool, length (None: the candidates' own ranking), and the cell's ranking."""
 
 
-def evaluate(
-    *,
-    device: str = "auto",
-    engine: str = "local",
-    address: str | None = None,
-    output: str | Path = "runs",
-    resume: bool = False,
-    force: bool = False,
-    progress: bool = False,
-    trust_remote_code: bool = False,
-    strict: bool = False,
-    **question: Any,
-) -> Result:
-    """Sweep lengths under every pool and arm; write a run directory and return its tables.
+@dataclass(frozen=True)
+class Sweep(Reranking, Distributed, Encoding):
+    """What is asked of a sweep over lengths, of one checkpoint or of several."""
 
-    question: the options of ``harness eval`` (see ``harness.config.EvalConfig``), lists as lists or text with commas.
-    A finished run is shown again, and a line on standard error says so; resume: without the line where the same program
-    answered; force: answered anew. Raises HarnessError with every mistake found.
-    """
-    config, device, work = begin(EvalConfig, question, device, engine, output, address)
-    stages = Stages(progress)
-    inputs = prepare(config, device, stages, work, trust_remote_code, strict)
-    found = find_candidates(config, inputs, stages, work)
-    run = directory(config, inputs, output)
-    with alone(run, resume, force) as mine:
-        return answer(config, inputs, found, run, work, engine, stages) if mine else run.result()
+    lengths: tuple[int, ...] = lengths()
+    arms: tuple[str, ...] = arms()
+    evidence: int | None = option(None, readers.whole(1), "Own patches the pad arm keeps.", "the shortest length")
+    fill: str = fill()
+
+
+@dataclass(frozen=True)
+class EvalConfig(Sweep, Resumable):
+    """``harness eval``."""
+
+    command = "eval"
+
+
+CONFIG = EvalConfig
+
+
+def run(config: EvalConfig, context: RunContext) -> Result:
+    """Sweep document lengths: nDCG and recall against length, per pool, with intervals and paired tests."""
+    inputs = prepare(config, context)
+    candidates = find_candidates(config, inputs, context)
+    directory = folder(config, inputs, context)
+    with context.alone(config, directory) as mine:
+        return answer(config, context, inputs, candidates, directory) if mine else directory.result()
 
 
 def answer(
-    config: EvalConfig, inputs: Inputs, found: Candidates, run: RunDirectory, work: Map, engine: str, stages: Stages
+    config: EvalConfig, context: RunContext, inputs: Inputs, candidates: Candidates, run: RunDirectory
 ) -> Result:
     """Score, measure and write the run."""
-    start(run, config)
-    measured = [measure(config, inputs, *cell) for cell in cells(config, inputs, found, run, work, stages)]
-    counts = list(patch_counts(config, inputs, found))
-    with stages("compare"):
+    context.start(run, config)
+    measured = [measure(config, inputs, *cell) for cell in cells(config, context, inputs, candidates, run)]
+    counts = list(patch_counts(config, inputs, candidates))
+    with context.stages("compare"):
         per_query = pd.concat(measured, ignore_index=True)
         summary = tables.summarise(per_query, np.random.default_rng(config.seed))
         tests = tables.compare(per_query, list(config.pool), tables.reached(counts))
     run.write_table("texts.parquet", texts(inputs.dataset))
-    notes = [*found.notes, *padded.notes(inputs.accelerator)]
-    done = manifest(config, inputs, stages, engine, notes, candidates=about(config, inputs, found), cells=counts)
+    notes = [*inputs.notes, *candidates.notes, *padded.notes(context.accelerator)]
+    done = context.manifest(
+        config,
+        config.seed,
+        inputs.fingerprints,
+        notes,
+        inputs.plugins,
+        candidates=described(config, inputs, candidates),
+        cells=counts,
+    )
     return run.finish(summary, per_query, tests, done)
 
 
 def cells(
-    config: EvalConfig, inputs: Inputs, found: Candidates, run: RunDirectory, engine: Map, stages: Stages
-) -> Iterator[tuple[str, str, int | None, list[ScoredDoc]]]:
-    """(arm, pool, length, ranking) of every cell, the candidates' own last; what is not there yet is written."""
+    config: EvalConfig, context: RunContext, inputs: Inputs, candidates: Candidates, run: RunDirectory
+) -> Iterator[Cell]:
+    """Every cell, the candidates' own ranking last; what is not there yet is written."""
     for name in config.arms:
         paths = {(pool, length): run.ranking(name, pool, length) for pool in config.pool for length in config.lengths}
         missing = not all(run.has_ranking(path) for path in paths.values())
         if missing:
-            wanted = len(np.unique(found.rows[found.rows >= 0]))
-            made = [AGGREGATORS.make(pool) for pool in config.pool]
-            with stages(f"score {name}", wanted, "documents") as advance:
-                arm, kept = arm_of(config, name), Kept(engine, run.part(name))
-                scores = sweep(inputs.documents, inputs.queries, found, arm, config.lengths, made, kept, advance,
-                               inputs.accelerator)  # fmt: skip
-        with stages("rank and measure", len(paths), "cells") as advance:
+            scores = score(config, context, inputs, candidates, name, run)
+        with context.stages("rank and measure", len(paths), "cells") as advance:
             for (pool, length), path in paths.items():
                 if missing:
                     ranking = list(scores.run(pool, length, config.depth))
@@ -93,22 +102,37 @@ def cells(
                     ranking = list(run.read_ranking(path))
                 yield name, pool, length, ranking
                 advance()
-    if found.ranked:
-        ranking = list(found.run())
+    if candidates.ranked:
+        ranking = list(candidates.run())
         run.write_ranking(run.ranking("candidates", config.candidates, None), ranking)
         yield "candidates", config.candidates, None, ranking
 
 
+def score(
+    config: EvalConfig, context: RunContext, inputs: Inputs, candidates: Candidates, name: str, run: RunDirectory
+) -> SweepScores:
+    """Scores of one arm's cells."""
+    wanted = len(np.unique(candidates.rows[candidates.rows >= 0]))
+    pools = [AGGREGATORS.make(pool) for pool in config.pool]
+    with context.stages(f"score {name}", wanted, "documents") as advance:
+        engine = Kept(context.engine, run.part(name))
+        return sweep(
+            inputs.documents, inputs.queries, candidates, arm_of(config, name), config.lengths, pools, engine, advance,
+            context.accelerator,
+        )  # fmt: skip
+
+
 def arm_of(config: EvalConfig, name: str) -> Arm:
-    return lengths.make_arm(name, config.lengths, config.evidence, config.fill, config.seed)
+
+    return make_arm(name, config.lengths, config.evidence, config.fill, config.seed)
 
 
-def patch_counts(config: EvalConfig, inputs: Inputs, found: Candidates) -> Iterator[dict[str, Any]]:
+def patch_counts(config: EvalConfig, inputs: Inputs, candidates: Candidates) -> Iterator[dict[str, Any]]:
     """The real patch counts of every arm and length over the documents that were scored, for the manifest."""
-    scored = np.unique(found.rows[found.rows >= 0])
+    scored = np.unique(candidates.rows[candidates.rows >= 0])
     for name in config.arms:
         arm = arm_of(config, name)
-        counted = lengths.streams(inputs.documents, arm, config.lengths).summary(scored)
+        counted = streams(inputs.documents, arm, config.lengths).summary(scored)
         for length, patches in zip(config.lengths, counted, strict=True):
             yield {"arm": name, "evidence": arm.evidence, "fill": arm.fill, "length": length, **patches}
 
@@ -123,3 +147,9 @@ def measure(
         table.insert(at, column, key)
     table.insert(4, "length", pd.Series(length, index=table.index, dtype="Int64"))
     return table
+
+
+def show(result: Result, config: EvalConfig, console: Console) -> int:
+    """Print the run's tables."""
+    terminal.show(result.summary, result.tests, result.manifest, str(result.path), console)
+    return 0

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import asdict, astuple, fields
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict, astuple, dataclass, fields
 
 import numpy as np
 import pandas as pd
 import torch
+from rich.console import Console
 
+from harness import readers
 from harness.aggregators import AGGREGATORS
-from harness.commands.prepare import Inputs, begin, directory, manifest, prepare
-from harness.commands.provenance import alone, start
-from harness.config import GradientsConfig
+from harness.commands.context import RunContext
+from harness.commands.prepare import Inputs, folder, prepare
+from harness.commands.questions import Encoding, Resumable, Retrieval, lengths
 from harness.engines.base import serial
 from harness.engines.kept import Kept
-from harness.progress import Stages
+from harness.options import option
 from harness.randomness import generator
-from harness.runs import Result, RunDirectory, slug
+from harness.records import Result
+from harness.reports import gradients as terminal
+from harness.runs import RunDirectory, slug
 from harness.statistics import inference
 from harness.statistics.concentration import Concentration, concentration, patch_gradients
 
@@ -31,34 +33,32 @@ INTERVALS = ["gini", "top_share", "effective_patches", "zero_share"]  # the stan
 SUMMARY += [f"{name}_{end}" for name in INTERVALS[1:] for end in ("low", "high")]
 
 
-def gradients(
-    *,
-    device: str = "auto",
-    output: str | Path = "runs",
-    resume: bool = False,
-    force: bool = False,
-    progress: bool = False,
-    trust_remote_code: bool = False,
-    strict: bool = False,
-    **question: Any,
-) -> Result:
-    """Measure patch-level gradient concentration over (query, relevant document) pairs; write a run directory.
+@dataclass(frozen=True)
+class GradientsConfig(Retrieval, Resumable, Encoding):
+    """``harness gradients``."""
 
-    question: the options of ``harness gradients`` (see ``harness.config.GradientsConfig``). Raises HarnessError.
-    """
-    config, device, work = begin(GradientsConfig, question, device, "local", output)
-    stages = Stages(progress)
-    inputs = prepare(config, device, stages, work, trust_remote_code, strict)
-    run = directory(config, inputs, output)
-    with alone(run, resume, force) as mine:
+    command = "gradients"
+
+    lengths: tuple[int, ...] = lengths((64, 128, 256, 512), "Patches a document is cut to.")
+    pairs: int = option(160, readers.whole(2), "Pairs of a query and a relevant document.")
+
+
+CONFIG = GradientsConfig
+
+
+def run(config: GradientsConfig, context: RunContext) -> Result:
+    """How concentrated the gradient of a score is on a relevant document's patches, with paired tests."""
+    inputs = prepare(config, context)
+    directory = folder(config, inputs, context)
+    with context.alone(config, directory) as mine:
         if not mine:
-            return run.result()
-        start(run, config)
-        per_query = measure(config, inputs, run, stages)
+            return directory.result()
+        context.start(directory, config)
+        per_query = measure(config, context, inputs, directory)
         summary = summarise(per_query, config)
         tests = compare(per_query, list(config.pool))
-        done = manifest(config, inputs, stages, "local")
-        return run.finish(summary, per_query, tests, done)
+        done = context.manifest(config, config.seed, inputs.fingerprints, inputs.notes, inputs.plugins)
+        return directory.finish(summary, per_query, tests, done)
 
 
 def pairs(config: GradientsConfig, inputs: Inputs) -> list[tuple[int, int]]:
@@ -74,7 +74,7 @@ def pairs(config: GradientsConfig, inputs: Inputs) -> list[tuple[int, int]]:
     return [relevant[at] for at in sorted(chosen)]
 
 
-def measure(config: GradientsConfig, inputs: Inputs, run: RunDirectory, stages: Stages) -> pd.DataFrame:
+def measure(config: GradientsConfig, context: RunContext, inputs: Inputs, run: RunDirectory) -> pd.DataFrame:
     """A row a pair, pool and length: the figures of harness.statistics.concentration, in float64."""
     made = [AGGREGATORS.make(pool) for pool in config.pool]
     wanted = pairs(config, inputs)
@@ -86,7 +86,7 @@ def measure(config: GradientsConfig, inputs: Inputs, run: RunDirectory, stages: 
         found = [concentration(patch_gradients(pool, tokens, patches[:length]).numpy()) for pool, length in cells]
         return np.array([astuple(figures) for figures in found], np.float64)
 
-    with stages("gradients", len(wanted), "pairs") as advance:
+    with context.stages("gradients", len(wanted), "pairs") as advance:
         for (query, document), found in Kept(serial, run.part("pairs"))(one, wanted):
             names = {"query_id": inputs.queries.ids[query], "doc_id": inputs.documents.ids[document]}
             for (pool, length), values in zip(cells, found.tolist(), strict=True):
@@ -127,3 +127,9 @@ def compare(per_query: pd.DataFrame, pools: list[str]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=[name for name in [*keys, "wins", "ties", "losses"] if name != "p_holm"])
     table.insert(keys.index("p_holm"), "p_holm", inference.holm(table["p"].to_numpy(float)))
     return table
+
+
+def show(result: Result, config: GradientsConfig, console: Console) -> int:
+    """Print the run's tables."""
+    terminal.show(result.summary, result.tests, result.manifest, str(result.path), console)
+    return 0

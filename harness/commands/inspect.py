@@ -2,27 +2,52 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
-from harness import encoders
+from rich.console import Console
+
+from harness import encoders, readers
+from harness.commands.context import RunContext
+from harness.commands.questions import Strict
 from harness.corpora.inspection import Inspection
 from harness.corpora.inspection import inspect as inspect_dataset
-from harness.progress import Stages
+from harness.options import option
+from harness.reports import inspection
 
 SAMPLE = 1_000  # documents and queries whose tokens are counted, spread evenly
 NONE = "none"
 
 
-def inspect(
-    dataset: str, *, split: str | None = None, checkpoint: str = "minilm", strict: bool = False, progress: bool = False
-) -> Inspection:
-    """Layout, files, counts, lengths, duplicates, notes and first rows of a dataset. Raises HarnessError.
+@dataclass(frozen=True)
+class InspectConfig(Strict):
+    """``harness inspect``."""
 
-    checkpoint: whose tokens are counted; ``none`` counts words alone; strict: what is untidy is an error.
-    """
-    stages = Stages(progress)
+    command = "inspect"
+
+    dataset: str = option("", readers.text, "A name, a folder, or owner/name[@revision] of the hub.", argument=True)
+    split: str | None = option(None, readers.text, "Judged split.", "the dataset's first")
+    checkpoint: str = option("minilm", readers.text, "Whose tokens are counted; none for words only.")
+    format: str | None = option(
+        None, readers.known(("json",), "format"), "json, for machines.", "none: text", running=True
+    )
+
+    @classmethod
+    def complete(cls, found: dict[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
+        if not found.get("dataset"):
+            yield "give a dataset: a name, a folder, or owner/name of the hub"
+
+
+CONFIG = InspectConfig
+
+
+def run(config: InspectConfig, context: RunContext) -> Inspection:
+    """What was read of a dataset: layout, files, counts, lengths in words and tokens, duplicates, notes, first rows."""
+    stages, checkpoint = context.stages, config.checkpoint
     with stages("load dataset"):
-        found, loaded = inspect_dataset(dataset, split, strict)
+        found, loaded = inspect_dataset(config.dataset, config.split, config.strict)
     if checkpoint == NONE:
         return found
     with stages("load checkpoint"):
@@ -36,3 +61,12 @@ def inspect(
             tokens[noun] = [len(encoder.tokens(text, noun)) for text in texts]
             advance(len(texts))
     return replace(found, checkpoint=checkpoint, tokens={noun: counts for noun, counts in tokens.items() if counts})
+
+
+def show(found: Inspection, config: InspectConfig, console: Console) -> int:
+    """Print what was found, or JSON."""
+    if config.format:
+        print(json.dumps(found.record(), ensure_ascii=False, indent=1))
+    else:
+        inspection.show(found, console)
+    return 0

@@ -6,36 +6,96 @@ import json
 import os
 import platform
 import shutil
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import packages
-from harness.config import PlanConfig, resolve
+from rich.console import Console
+
+from harness import packages, readers
+from harness.commands.context import RunContext
+from harness.commands.questions import arms, fill, lengths
 from harness.encoders.base import EMBEDDINGS
 from harness.files import cache_folder, digest, write_atomically
-from harness.planning.estimate.estimate import GPU, Plan, Rates, Work, estimate
+from harness.options import Config, option
+from harness.planning.estimate import GPU, Plan, Rates, Work, estimate
 from harness.progress import Stages
+from harness.reports import plan as terminal
 
 FORMAT = 1  # raise it when what is measured changes
 PACKAGES = ("torch", *packages.FAISS, "numpy", "numba", "transformers")
 
 
-def plan(*, remeasure: bool = False, progress: bool = False, **question: Any) -> Plan:
-    """Storage, memory, multiplications and hours of ``harness eval`` on a corpus that need not exist.
+@dataclass(frozen=True)
+class PlanConfig(Config):
+    """``harness plan``: the size of a corpus, which need not exist, and what ``eval`` would be asked of it."""
 
-    question: the options of ``harness plan`` (see ``harness.config.PlanConfig``). Rates are measured on this machine,
-    once for a kind of work. Raises HarnessError with every mistake found.
-    """
-    config = resolve(PlanConfig, **question)
+    command = "plan"
+
+    documents: int | None = option(None, readers.whole(1, 10**12), "Number of documents, such as 8.8e6.")
+    patches: int = option(128, readers.whole(1, readers.LONGEST), "Patches per document, on average.")
+    queries: int = option(1000, readers.whole(1), "Number of queries.")
+    query_tokens: int = option(32, readers.whole(1, readers.LONGEST), "Tokens per query.")
+    depth: int = option(100, readers.whole(1), "Documents per query that are reranked and kept.")
+    dims: int = option(128, readers.whole(1, readers.LONGEST), "Dimensions of a vector, whatever the checkpoint gives.")
+    checkpoint: str = option("minilm", readers.checkpoint, "minilm, a local folder, a hub id, or embeddings:FOLDER.")
+    pool: tuple[str, ...] = option(
+        ("maxsim",), readers.each(readers.pool), "Aggregators, e.g. maxsim,topk:4,softmax:0.1."
+    )
+    lengths: tuple[int, ...] = lengths()
+    arms: tuple[str, ...] = arms()
+    fill: str = fill()
+    candidates: str = option("faiss", readers.registered("candidates:SOURCES"), "First stage: faiss or exact.")
+    index: str = option(
+        "auto", readers.text, "flat, ivf-sq, ivf-pq, disk, disk:ivf-pq, or a FAISS factory string.", "by size"
+    )
+    dtype: str = option(
+        "float32",
+        readers.registered("encoders:DTYPES"),
+        "The encoder's: float32, or bfloat16, faster where the CPU has it.",
+    )
+    measures: tuple[str, ...] = option(
+        ("nDCG@10", "R@1", "R@10"), readers.each(readers.measure), "Measures by their ir_measures names."
+    )
+    gpu_tflops: float = option(
+        67.0, readers.number(1e-3, 1e6, "gpu TFLOP/s"), "Of the GPU assumed, in float32.", "67, an H100's"
+    )
+    gpu_bandwidth: float = option(
+        3350.0, readers.number(1e-3, 1e6, "gpu bandwidth"), "Of its memory, GB/s.", "3350, an H100's"
+    )
+    remeasure: bool = option(False, readers.flag, "Measure this machine's rates anew.", running=True)
+    format: str | None = option(None, readers.known(("json",)), "json, for machines.", "none: tables", running=True)
+
+    @classmethod
+    def complete(cls, found: dict[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
+        if "documents" in found and found["documents"] is None:
+            yield "documents: how many? give --documents 8.8e6, say"
+        if found.get("candidates") in ("bm25", "pooled"):
+            yield f"candidates {found['candidates']} are not planned for; give faiss or exact"
+
+
+CONFIG = PlanConfig
+
+
+def run(config: PlanConfig, context: RunContext) -> Plan:
+    """Storage, memory, multiplications and hours of `harness eval`, from rates measured on this machine."""
     assert config.documents is not None  # or it was a mistake
     work = Work(
-        documents=config.documents, patches=config.patches, queries=config.queries, depth=config.depth,
-        dims=config.dims, tokens=config.query_tokens, lengths=config.lengths, arms=config.arms, pools=len(config.pool),
-        candidates=config.candidates, index=config.index,
+        documents=config.documents,
+        patches=config.patches,
+        queries=config.queries,
+        depth=config.depth,
+        dims=config.dims,
+        tokens=config.query_tokens,
+        lengths=config.lengths,
+        arms=config.arms,
+        pools=len(config.pool),
+        candidates=config.candidates,
+        index=config.index,
         reads="ids" if config.checkpoint.startswith(EMBEDDINGS) else "text",
-    )  # fmt: skip
-    measured = rates(config, work, Stages(progress), remeasure)
+    )
+    measured = rates(config, work, context.stages, config.remeasure)
     return estimate(work, measured, GPU(config.gpu_tflops, config.gpu_bandwidth))
 
 
@@ -54,7 +114,7 @@ def rates(config: PlanConfig, work: Work, stages: Stages, again: bool = False) -
     if path.exists() and not again:
         return Rates(**(json.loads(path.read_text()) | here))
     with stages("measure rates"):
-        from harness.planning.estimate.measure import measure  # which needs every room; what was measured needs none
+        from harness.planning.measure import measure  # which needs every room; what was measured needs none
 
         found = measure(config, work, here)
     write_atomically(path, json.dumps(asdict(found), indent=1).encode())
@@ -74,3 +134,12 @@ def machine() -> list[Any]:
 def _memory() -> float:
     """Bytes of memory of this machine."""
     return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) if hasattr(os, "sysconf") else 0.0
+
+
+def show(plan: Plan, config: PlanConfig, console: Console) -> int:
+    """Print the plan's tables, or JSON."""
+    if config.format:
+        print(json.dumps(plan.record(), indent=1))
+    else:
+        terminal.show(plan, console)
+    return 0

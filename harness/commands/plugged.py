@@ -8,15 +8,15 @@ from dataclasses import asdict
 from typing import Any
 
 from harness import corpora, encoders
-from harness.config import Question
 from harness.encoders import Encoder
+from harness.options import Config
 from harness.plugins import origin, outside
 from harness.registry import Registry
 
 OPTIONS = {
     "pool": "aggregators.AGGREGATORS",
-    "fill": "lengths.FILLS",
-    "inject": "injection.INJECTIONS",
+    "fill": "vectors.lengths.FILLS",
+    "inject": "vectors.injection.INJECTIONS",
     "candidates": "candidates.SOURCES",
     "start": "training.projection.BEGINNINGS",
     "format": "encoders.formats.FORMATS",
@@ -24,7 +24,7 @@ OPTIONS = {
 """Options whose values name plug-ins, and where these are registered."""
 
 
-def plugged(config: Question, encoder: Encoder | None = None) -> list[dict[str, Any]]:
+def plugged(config: Config, encoder: Encoder | None = None) -> list[dict[str, Any]]:
     """The plug-ins from outside that a question uses, as plain values; none of those that are only installed."""
     found = []
     for registry, name in _named(config):
@@ -35,7 +35,7 @@ def plugged(config: Question, encoder: Encoder | None = None) -> list[dict[str, 
     return found
 
 
-def _named(config: Question) -> Iterator[tuple[Registry[Any], str]]:
+def _named(config: Config) -> Iterator[tuple[Registry[Any], str]]:
     """(registry, name) of whatever a question names that can be plugged in."""
     for option, place in OPTIONS.items():
         if value := getattr(config, option, None):

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from harness import packages
-from harness.config import Question
 from harness.errors import DataError
 from harness.files import digest, lock
+from harness.options import Config
 from harness.packages import DISTRIBUTION, versions
 from harness.plugins import digest_of_files
 from harness.records import Manifest
@@ -53,7 +53,7 @@ def maker(plugins: Sequence[dict[str, Any]] = ()) -> str:
     return digest(versions(), git_revision(), source(), plugins)
 
 
-def start(run: RunDirectory, config: Question, plugins: Sequence[dict[str, Any]] = ()) -> None:
+def start(run: RunDirectory, config: Config, plugins: Sequence[dict[str, Any]] = ()) -> None:
     """Begin or go on with a run; what another version of the program left in it is not used."""
     run.start(config.command, config.plain(), maker(plugins))
 

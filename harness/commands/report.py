@@ -5,13 +5,19 @@ from __future__ import annotations
 import contextlib
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path, PurePath
+from typing import Any
 
+from rich.console import Console
+
+from harness import commands, readers
+from harness.commands.context import RunContext
 from harness.errors import DataError, HarnessError, OptionError, Problems
 from harness.files import check_output, write_atomically
-from harness.progress import Stages
+from harness.options import Config, option, resolve
 from harness.records import Manifest
+from harness.reports import terminal
 from harness.reports.content import Report, Section
 from harness.reports.formats.base import Files
 from harness.reports.reading import FinishedRun, open_run
@@ -20,21 +26,31 @@ from harness.reports.sections import section
 FOLDER = "reports"
 
 
-def report(
-    *runs: str | Path,
-    format: str | Sequence[str] | None = None,
-    output: str | Path | None = None,
-    texts: bool = True,
-    progress: bool = False,
-) -> Report:
-    """Read finished runs of any command and write what is asked of them; return what the files show.
+@dataclass(frozen=True)
+class ReportConfig(Config):
+    """``harness report``."""
 
-    format: names of ``harness.reports.formats``, as a list or text with commas; None writes nothing; output: a folder
-    (default: ``reports/``, then the first run's name); texts: show the corpus's texts and tokens. Raises HarnessError
-    with every mistake found.
-    """
-    names = format.split(",") if isinstance(format, str) else list(format or [])
-    folder = Path(output) if output is not None else Path(FOLDER) / Path(runs[0]).resolve().name if runs else Path()
+    command = "report"
+
+    runs: tuple[str, ...] = option(
+        (), readers.each(readers.text), "Folders of finished runs, of any command.", argument=True
+    )
+    format: tuple[str, ...] = option(
+        (), readers.each(readers.text), "md, latex, csv, html, svg, png, mteb, ranx.", "none: print tables"
+    )
+    output: Path | None = option(
+        None, readers.path, "Folder of the report.", "reports/, then the first run's name", running=True
+    )
+    no_texts: bool = option(False, readers.flag, "Leave out the corpus's texts and tokens, to publish the rest.")
+
+
+CONFIG = ReportConfig
+
+
+def run(config: ReportConfig, context: RunContext) -> Report:
+    """Finished runs as tables in the terminal, or as files: Markdown, LaTeX, a page, charts, MTEB and ranx."""
+    runs, names, output = config.runs, config.format, config.output
+    folder = output or (Path(FOLDER) / Path(runs[0]).resolve().name if runs else Path())
     problems = Problems()
     if not runs:
         problems.add("give the folder of a finished run; harness list runs shows them")
@@ -47,10 +63,10 @@ def report(
             check_output(folder)
     opened = _open(runs, problems)
     problems.stop(OptionError)
-    made = build([replace(run, quotes=texts) for run in opened], names, output)
-    stages, files = Stages(progress), []
+    made = build([replace(one, quotes=not config.no_texts) for one in opened], names, output)
+    files = []
     for name, writer in writers.items():
-        with stages(f"write {name}", None, "files") as advance:
+        with context.stages(f"write {name}", None, "files") as advance:
             for path, content in _inside(folder, writer(made), made):
                 write_atomically(path, content)
                 files.append(path)
@@ -128,16 +144,19 @@ def command_of(manifest: Manifest) -> str:
     return shlex.join(words)
 
 
-def _usual(manifest: Manifest) -> dict:
+def _usual(manifest: Manifest) -> dict[str, Any]:
     """The defaults of a command, for the dataset it was asked about where that is still known."""
-    from harness import config
-
-    kinds = (getattr(config, name) for name in config.__all__ if name.endswith("Config"))
-    kind = next((one for one in kinds if one.command == manifest.command), None)
-    if kind is None:
+    if manifest.command not in commands.SUMMARIES:
         return {}
+    kind = commands.file(manifest.command).CONFIG
     usual = {field.name: field.default for field in fields(kind)}
     if dataset := manifest.config.get("dataset"):
         with contextlib.suppress(HarnessError):
-            usual = vars(config.resolve(kind, dataset=dataset)) | {"dataset": usual["dataset"]}
+            usual = vars(resolve(kind, dataset=dataset)) | {"dataset": usual["dataset"]}
     return {key: list(value) if isinstance(value, tuple) else value for key, value in usual.items()}
+
+
+def show(made: Report, config: ReportConfig, console: Console) -> int:
+    """Print the tables, or the files that were written."""
+    terminal.show(made, console)
+    return 0

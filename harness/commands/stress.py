@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from rich.console import Console
 
+from harness import readers
 from harness.aggregators import AGGREGATORS
-from harness.commands.alignment import align, check, most_hurt
-from harness.commands.alignment import explain as explain_query
-from harness.commands.prepare import Inputs, about, begin, directory, find_candidates, manifest, prepare
-from harness.commands.provenance import alone, start
-from harness.config import StressConfig
-from harness.engines.base import Map
+from harness.commands import alignment
+from harness.commands.context import RunContext
+from harness.commands.prepare import Inputs, described, find_candidates, folder, prepare
+from harness.commands.questions import Distributed, Encoding, Reranking, Resumable, cosine, counts, inject
 from harness.engines.kept import Kept
-from harness.progress import Stages
-from harness.records import Arm, Candidates, rank
+from harness.options import option
+from harness.records import Arm, Candidates, Result, rank
+from harness.reports import stress as terminal
 from harness.reports.texts import texts
-from harness.runs import Result, RunDirectory, slug
+from harness.runs import RunDirectory, slug
 from harness.scoring import padded
 from harness.scoring.injected import AttackScores, attack
 from harness.scoring.sweep import sweep
@@ -30,69 +29,88 @@ from harness.statistics import measures, tables
 from harness.vectors.injection import Injection
 
 
-def stress(
-    *,
-    device: str = "auto",
-    engine: str = "local",
-    address: str | None = None,
-    output: str | Path = "runs",
-    resume: bool = False,
-    force: bool = False,
-    progress: bool = False,
-    trust_remote_code: bool = False,
-    strict: bool = False,
-    explain: str | None = None,
-    **question: Any,
-) -> Result:
-    """Inject patches into non-relevant candidates at every count; write a run directory and return its tables.
+@dataclass(frozen=True)
+class StressConfig(Reranking, Distributed, Resumable, Encoding):
+    """``harness stress``."""
 
-    question: the options of ``harness stress`` (see ``harness.config``); explain: a query's id, whose token-level table
-    and chart are written too. Raises HarnessError."""
-    config, device, work = begin(StressConfig, question, device, engine, output, address)
+    command = "stress"
+
+    inject: tuple[str, ...] = inject()
+    counts: tuple[int, ...] = counts()
+    cosine: float = cosine()
+    tokens: int = option(4, readers.whole(1), "Query tokens that a spike mixes.")
+    explain: str | None = option(
+        None, readers.text, "A query's id: write its winning patches, before and after.", running=True
+    )
+
+
+CONFIG = StressConfig
+
+
+@dataclass(frozen=True)
+class Split:
+    """Candidates by judgment: every relevant document, those that are not, and how many relevant ones were added."""
+
+    relevant: Candidates
+    others: Candidates
+    added: int
+
+
+def run(config: StressConfig, context: RunContext) -> Result:
+    """Inject patches into candidates that are not relevant: what each pool keeps, and how much it is hijacked."""
     config = replace(config, counts=tuple(sorted({0, *config.counts})))  # losses are against no injection
-    stages = Stages(progress)
-    inputs = prepare(config, device, stages, work, trust_remote_code, strict)
-    check(explain, inputs)
-    found = find_candidates(config, inputs, stages, work)
-    run = directory(config, inputs, output)
-    gold, others, added = split_gold(found, inputs)
-    explained = explain_query(explain, config, inputs, others) if explain else None
-    with alone(run, resume, force) as mine:
+    inputs = prepare(config, context)
+    alignment.check(config.explain, inputs)
+    candidates = find_candidates(config, inputs, context)
+    directory = folder(config, inputs, context)
+    split = split_by_judgment(candidates, inputs)
+    explained = alignment.explain(config.explain, injections(config), inputs, split.others) if config.explain else None
+    with context.alone(config, directory) as mine:
         if mine:
-            start(run, config)
-        write_explained(explained, run)
-        done = answer(config, inputs, found, (gold, others, added), run, work, engine, stages) if mine else run.result()
+            context.start(directory, config)
+        write_explained(explained, directory)
+        done = answer(config, context, inputs, candidates, split, directory) if mine else directory.result()
     return replace(done, explained=explained)
 
 
 def answer(
-    config: StressConfig, inputs: Inputs, found: Candidates, split: tuple[Candidates, Candidates, int],
-    run: RunDirectory, work: Map, engine: str, stages: Stages,
-) -> Result:  # fmt: skip
-    """Attack, measure and write the run. split: as split_gold gives it."""
-    gold, others, added = split
-    notes = list(found.notes)
-    if added:
-        notes.append(f"{added:,} relevant documents outside the candidates were added for this experiment")
-    per_query = pd.concat(score(config, inputs, gold, others, run, work, stages), ignore_index=True)
+    config: StressConfig, context: RunContext, inputs: Inputs, candidates: Candidates, split: Split, run: RunDirectory
+) -> Result:
+    """Attack, measure and write the run."""
+    notes = [*inputs.notes, *candidates.notes]
+    if split.added:
+        notes.append(f"{split.added:,} relevant documents outside the candidates were added for this experiment")
+    per_query = pd.concat(score(config, context, inputs, split, run), ignore_index=True)
     summary = tables.summarise_stress(per_query, np.random.default_rng(config.seed))
     tests = tables.compare_losses(per_query, list(config.pool))
     if silent := [pool for pool in config.pool if summary.loc[summary["pool"] == pool, "hijack_rate"].isna().any()]:
         notes.append(f"{', '.join(silent)} cannot tell which part of a selection is injected: no hijack rate")
-    write_shown(config, inputs, others, per_query, run, stages)
-    done = manifest(config, inputs, stages, engine, notes + padded.notes(inputs.accelerator),
-                    candidates=about(config, inputs, found))  # fmt: skip
+    write_shown(config, context, inputs, split.others, per_query, run)
+    notes += padded.notes(context.accelerator)
+    done = context.manifest(
+        config,
+        config.seed,
+        inputs.fingerprints,
+        notes,
+        inputs.plugins,
+        candidates=described(config, inputs, candidates),
+    )
     return run.finish(summary, per_query, tests, done)
 
 
 def write_shown(
-    config: StressConfig, inputs: Inputs, others: Candidates, per_query: pd.DataFrame, run: RunDirectory, stages: Stages
+    config: StressConfig,
+    context: RunContext,
+    inputs: Inputs,
+    others: Candidates,
+    per_query: pd.DataFrame,
+    run: RunDirectory,
 ) -> None:
     """What reports show of single queries: ``texts.parquet`` and ``alignment.parquet``."""
     run.write_table("texts.parquet", texts(inputs.dataset))
-    hurt = most_hurt(per_query)
-    with stages("align tokens", len(hurt), "queries") as advance:
-        run.write_table("alignment.parquet", align(config, inputs, others, hurt, advance))
+    hurt = alignment.most_hurt(per_query)
+    with context.stages("align tokens", len(hurt), "queries") as advance:
+        run.write_table("alignment.parquet", alignment.align(injections(config), inputs, others, hurt, advance))
 
 
 def write_explained(table: pd.DataFrame | None, run: RunDirectory) -> None:
@@ -105,57 +123,76 @@ def write_explained(table: pd.DataFrame | None, run: RunDirectory) -> None:
         charts.save(charts.alignment(table), run.path / f"{name}.svg")
 
 
-def split_gold(found: Candidates, inputs: Inputs) -> tuple[Candidates, Candidates, int]:
-    """Every relevant document as one set of candidates, the others among the candidates as another.
-
-    The third value counts the relevant documents that were no candidates.
-    """
-    document_rows = {name: row for row, name in enumerate(inputs.documents.ids)}
+def split_by_judgment(candidates: Candidates, inputs: Inputs) -> Split:
+    """The relevant documents of every query, and the candidates that are not relevant."""
+    row_of = {name: row for row, name in enumerate(inputs.documents.ids)}
     relevant = inputs.dataset.relevant
-    wanted = [[document_rows[document] for document in relevant[name] if document in document_rows]
-              for name in found.query_ids]  # fmt: skip
+    wanted = [[row_of[one] for one in relevant[name] if one in row_of] for name in candidates.query_ids]
     rows = np.full((len(wanted), max(1, *map(len, wanted))), -1, np.int64)
-    for query, mine in enumerate(wanted):
-        rows[query, : len(mine)] = mine
-    is_gold = np.stack([np.isin(candidates, mine) for candidates, mine in zip(found.rows, wanted, strict=True)])
-    others = replace(found, rows=np.where(is_gold, -1, found.rows))
-    return replace(found, rows=rows), others, sum(map(len, wanted)) - int(is_gold.sum())
+    for query, documents in enumerate(wanted):
+        rows[query, : len(documents)] = documents
+    hit = np.stack([np.isin(row, documents) for row, documents in zip(candidates.rows, wanted, strict=True)])
+    others = replace(candidates, rows=np.where(hit, -1, candidates.rows))
+    return Split(replace(candidates, rows=rows), others, sum(map(len, wanted)) - int(hit.sum()))
 
 
 def score(
-    config: StressConfig, inputs: Inputs, gold: Candidates, others: Candidates, run: RunDirectory, engine: Map,
-    stages: Stages,
-) -> Iterator[pd.DataFrame]:  # fmt: skip
+    config: StressConfig, context: RunContext, inputs: Inputs, split: Split, run: RunDirectory
+) -> Iterator[pd.DataFrame]:
     """Rankings of every cell, written; per-query values of every cell, yielded."""
-    made = [AGGREGATORS.make(pool) for pool in config.pool]
-    longest = [int(inputs.documents.counts.max())]
-    with stages("score relevant", len(np.unique(gold.rows[gold.rows >= 0])), "documents") as advance:
-        whole, kept = Arm("truncate", None, None, config.seed), Kept(engine, run.part("relevant"))
-        clean = sweep(inputs.documents, inputs.queries, gold, whole, longest, made, kept, advance,
-                      inputs.accelerator).values[:, 0]  # fmt: skip
-    for kind in config.inject:
-        injection = Injection(kind, config.counts, config.cosine, config.tokens, config.seed)
-        with stages(f"inject {kind}", len(np.unique(others.rows[others.rows >= 0])), "documents") as advance:
-            kept = Kept(engine, run.part(kind))
-            scores = attack(inputs.documents, inputs.queries, others, injection, made, kept, advance,
-                            inputs.accelerator)  # fmt: skip
-        with stages("measure"):
-            yield from measure(config, inputs, gold, clean, kind, scores, run)
+    pools, longest = [AGGREGATORS.make(pool) for pool in config.pool], [int(inputs.documents.counts.max())]
+    whole = Arm("truncate", None, None, config.seed)
+    with context.stages("score relevant", _documents(split.relevant), "documents") as advance:
+        engine = Kept(context.engine, run.part("relevant"))
+        clean = sweep(
+            inputs.documents,
+            inputs.queries,
+            split.relevant,
+            whole,
+            longest,
+            pools,
+            engine,
+            advance,
+            context.accelerator,
+        ).values[:, 0]
+    for injection in injections(config):
+        with context.stages(f"inject {injection.kind}", _documents(split.others), "documents") as advance:
+            engine = Kept(context.engine, run.part(injection.kind))
+            scores = attack(
+                inputs.documents, inputs.queries, split.others, injection, pools, engine, advance, context.accelerator
+            )
+        with context.stages("measure"):
+            yield from measure(config, inputs, split.relevant, clean, injection.kind, scores, run)
+
+
+def injections(config: StressConfig) -> list[Injection]:
+    """Every kind of injection that is asked for."""
+    return [Injection(kind, config.counts, config.cosine, config.tokens, config.seed) for kind in config.inject]
+
+
+def _documents(candidates: Candidates) -> int:
+    """How many documents are a candidate of some query."""
+    return len(np.unique(candidates.rows[candidates.rows >= 0]))
 
 
 def measure(
-    config: StressConfig, inputs: Inputs, gold: Candidates, clean: np.ndarray, kind: str, scores: AttackScores,
+    config: StressConfig,
+    inputs: Inputs,
+    relevant: Candidates,
+    clean: np.ndarray,
+    kind: str,
+    scores: AttackScores,
     run: RunDirectory,
-) -> Iterator[pd.DataFrame]:  # fmt: skip
+) -> Iterator[pd.DataFrame]:
     """Measures and the hijack rate by query, of every pool and count of one kind of injection."""
-    rows = np.concatenate([gold.rows, scores.candidates.rows], axis=1)
+    rows = np.concatenate([relevant.rows, scores.candidates.rows], axis=1)
     for (a, pool), (k, count) in itertools.product(enumerate(config.pool), enumerate(config.counts)):
         values = np.concatenate([clean[a], scores.values[a, k]], axis=1)
-        ranking = list(rank(gold, rows, values, config.depth))
+        ranking = list(rank(relevant, rows, values, config.depth))
         run.write_ranking(run.path / "rankings" / kind / pool / f"K{count}.trec.gz", ranking)
         table = measures.per_query(config.measures, inputs.dataset.qrels, ranking)
-        hijacked = pd.DataFrame({"measure": tables.HIJACK, "query_id": gold.query_ids,
-                                 "value": mean_of_real(scores.hijacked[a, k])})  # fmt: skip
+        rates = mean_of_real(scores.hijacked[a, k])
+        hijacked = pd.DataFrame({"measure": tables.HIJACK, "query_id": relevant.query_ids, "value": rates})
         table = pd.concat([table, hijacked], ignore_index=True)
         names: list[str | int] = [slug(config.dataset), slug(config.checkpoint), kind, count, pool]
         for at, (column, value) in enumerate(zip(tables.STRESS_KEYS[:5], names, strict=True)):
@@ -168,3 +205,11 @@ def mean_of_real(values: np.ndarray) -> np.ndarray:
     real = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         return np.where(real, values, 0.0).sum(-1, dtype=np.float64) / real.sum(-1)
+
+
+def show(result: Result, config: StressConfig, console: Console) -> int:
+    """Print the run's tables, and the query that was explained."""
+    terminal.show(result.summary, result.tests, result.manifest, str(result.path), console)
+    if result.explained is not None:
+        terminal.show_explained(result.explained, f"{result.path}/explain-*.svg", console)
+    return 0

@@ -6,7 +6,7 @@ import functools
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,26 +14,28 @@ from typing import Any
 
 import pandas as pd
 import torch
+from rich.console import Console
 
 from harness.aggregators import AGGREGATORS
+from harness.commands.context import RunContext
 from harness.commands.plugged import plugged
-from harness.commands.prepare import accelerator, begin, provenance
-from harness.commands.provenance import alone, start
-from harness.config import SynthConfig
+from harness.commands.questions import Engined, Resumable
 from harness.corpora.synthetic import World
 from harness.encoders import concepts
 from harness.engines.base import Map
 from harness.files import digest, write_atomically
-from harness.progress import Rows, Stages
+from harness.options import options
+from harness.progress import Rows
 from harness.records import Manifest
 from harness.reports import charts
+from harness.reports import synth as terminal
 from harness.reports.figures import figure_one, tradeoff
 from harness.runs import RunDirectory
 from harness.scoring import product
 from harness.scoring.gemm import one_thread_each
 from harness.worlds import analysis
 from harness.worlds.measuring import by_length, encoded, ginis, under_injection
-from harness.worlds.plan import Trial
+from harness.worlds.plan import Plan, Trial
 from harness.worlds.training import fit
 from harness.worlds.vectors import Split, split
 
@@ -59,42 +61,57 @@ class Study:
     manifest: Manifest
 
 
-def synth(
-    *,
-    device: str = "auto",
-    engine: str = "local",
-    output: str | Path = "runs",
-    resume: bool = False,
-    force: bool = False,
-    progress: bool = False,
-    **question: Any,
-) -> Study:
-    """Run the synthetic study; write a run directory with its tables, charts and trained encoders.
+@dataclass(frozen=True)
+class SynthConfig(Plan, Resumable, Engined):
+    """``harness synth``."""
 
-    question: the options of ``harness synth`` (see ``harness.worlds.plan.Plan``), lists as lists or text with commas.
-    Raises HarnessError with every mistake found.
-    """
-    config, device, work = begin(SynthConfig, question, device, engine, output)
+    command = "synth"
+
+    @classmethod
+    def complete(cls, found: dict[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
+        if len(found) < len(options(cls)):
+            return
+        for support in found["support"]:
+            try:
+                cls(**found).world(found["seed"], support)
+            except ValueError as error:
+                yield str(error)
+        for name in ("batch", "gallery"):
+            if not 2 <= found[name] <= found["queries"] or found["queries"] % found[name]:
+                yield f"{name} {found[name]} must be at least 2 and divide queries, {found['queries']}"
+        if not found["epochs"]:
+            yield "epochs 0 must be at least 1"
+        if found["epochs"] % found["every"]:
+            yield f"every {found['every']} must divide epochs, {found['epochs']}; give --every 1, say"
+
+
+CONFIG = SynthConfig
+
+
+def run(config: SynthConfig, context: RunContext) -> Study:
+    """The study's synthetic experiment: train under each pool, grow documents, inject patches. Needs no data."""
     config = replace(config, counts=tuple(sorted({0, *config.counts})))  # shares are of no injection
-    key = digest(config.plain(), product.kind(accelerator(device)), plugged(config))
-    run = RunDirectory(Path(output) / f"{config.command}-synthetic-concepts-{key[:8]}")
-    with alone(run, resume, force) as mine:
+    key = digest(config.plain(), product.kind(context.accelerator), plugged(config))
+    directory = RunDirectory(context.output / f"{config.command}-synthetic-concepts-{key[:8]}")
+    with context.alone(config, directory) as mine:
         if mine:
-            answer(config, run, device, engine, work, Stages(progress))
-        made = {name: run.read_table(f"{name}.csv") for name in (*TABLES, "summary", "tests")}
-        return Study(run.path, **made, manifest=run.read_manifest())
+            answer(config, context, directory)
+        made = {name: directory.read_table(f"{name}.csv") for name in (*TABLES, "summary", "tests")}
+        return Study(directory.path, **made, manifest=directory.read_manifest())
 
 
-def answer(config: SynthConfig, run: RunDirectory, device: str, engine: str, work: Map, stages: Stages) -> None:
+def answer(config: SynthConfig, context: RunContext, run: RunDirectory) -> None:
     """Train, measure and write the run."""
-    start(run, config)
-    with stages.rows("train and measure", config.epochs) as rows:
-        found = list(trials(config, run, device, work, rows))
-    with stages("summarise"):
+    context.start(run, config)
+    with context.stages.rows("train and measure", config.epochs) as rows:
+        found = list(trials(config, run, context.device, context.engine, rows))
+    with context.stages("summarise"):
         write(run, config, found)
-    notes = [f"Recall@1 in galleries of {config.gallery}: a query's own document and its neighbours",
-             "held-out queries and documents are the same world's; injection is measured on them"]  # fmt: skip
-    run.write_manifest(provenance(config, config.seed, {}, device, stages, engine, notes, plugins=plugged(config)))
+    notes = [
+        f"Recall@1 in galleries of {config.gallery}: a query's own document and its neighbours",
+        "held-out queries and documents are the same world's; injection is measured on them",
+    ]
+    run.write_manifest(context.manifest(config, config.seed, {}, notes, plugged(config)))
 
 
 def trials(
@@ -205,3 +222,9 @@ def write(run: RunDirectory, config: SynthConfig, found: Iterable[dict[str, list
     for name, chart in (("figure1", figure_one(summary)), ("tradeoff", tradeoff(summary))):
         for suffix in ("svg", "png", "html"):
             charts.save(chart, run.path / f"{name}.{suffix}")
+
+
+def show(study: Study, config: SynthConfig, console: Console) -> int:
+    """Print the study's tables, beside the published figures."""
+    terminal.show(study.summary, study.tests, study.manifest, str(study.path), console)
+    return 0

@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import functools
-import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
+from rich.console import Console
 
+from harness import readers
 from harness.aggregators import AGGREGATORS
-from harness.commands.material import Material, gather, judge
+from harness.commands.context import RunContext
 from harness.commands.plugged import plugged
-from harness.commands.prepare import accelerator, begin, provenance
-from harness.commands.provenance import alone, start
-from harness.config import TrainConfig, read_config
+from harness.commands.questions import Engined, Forced, Retrieval
 from harness.encoders import formats
-from harness.engines.base import Map
 from harness.errors import DataError, OptionError, Problems
-from harness.files import digest, sealed, unsealed
-from harness.progress import Rows, Stages
+from harness.files import digest
+from harness.options import option, read_config
+from harness.progress import Rows
 from harness.records import Manifest
+from harness.reports import training as terminal
 from harness.runs import RunDirectory, slug
 from harness.scoring import product
 from harness.scoring.gemm import one_thread_each
+from harness.training import state
 from harness.training.loop import Recipe, fit, restore, state_of
+from harness.training.material import Material, gather, judge
 
 TABLE = "training.csv"
 COLUMNS = ["pool", "seed", "epoch", "loss", "measure", "value"]
@@ -48,39 +50,83 @@ class Training:
     manifests: list[Manifest]
 
 
-def train(
-    *,
-    device: str = "auto",
-    engine: str = "local",
-    output: str | Path | None = None,
-    force: bool = False,
-    progress: bool = False,
-    strict: bool = False,
-    **question: Any,
-) -> Training:
-    """Fine-tune under every pool with every seed; write a checkpoint each. What is trained already is kept.
+@dataclass(frozen=True)
+class TrainConfig(Retrieval, Forced, Engined):
+    """``harness train``."""
 
-    question: the options of ``harness train`` (see ``harness.config.TrainConfig``); output: the checkpoint's folder,
-    or with several pools or seeds the folder of ``<pool>-seed<number>``; force: train again what is trained already.
-    Raises HarnessError with every mistake found.
-    """
-    config, device, work = begin(TrainConfig, question, device, engine, output or "runs")
+    command = "train"
+
+    split: str | None = option("train", readers.text, "Judged split to learn from.")
+    checkpoint: str = option("minilm", readers.checkpoint, "Begin from: minilm, a local folder, or a hub id.")
+    pool: tuple[str, ...] = option(
+        ("maxsim",), readers.each(readers.pool), "Aggregators to train under; several give a checkpoint each."
+    )
+    seed: int = option(0, readers.whole(0), "The first seed.")
+    what: str = option(
+        "projection",
+        readers.known(("projection", "encoder"), "thing to train"),
+        "What is trained: a projection (the backbone is frozen), or the encoder.",
+    )
+    dim: int | None = option(None, readers.whole(1), "Dimensions, where the checkpoint has no projection.", "128")
+    start: str = option(
+        "random",
+        readers.registered("training.projection:BEGINNINGS", "beginning"),
+        "A new projection before training: random, or truncated (the first dimensions).",
+    )
+    seeds: int = option(1, readers.whole(1), "Beginnings and orders, from --seed on; a checkpoint each.")
+    epochs: int | None = option(
+        None, readers.whole(0), "Epochs of training; 0 writes the beginning.", "20, of an encoder 3"
+    )
+    batch: int = option(32, readers.whole(1), "Queries per batch; the others' documents are the negatives.")
+    rate: float | None = option(
+        None, readers.number(1e-9, 1e3), "Learning rate of Adam.", "0.001, of an encoder 0.00001"
+    )
+    temperature: float = option(
+        1.0, readers.number(1e-6, 1e6), "Temperature of InfoNCE over scores, which are sums over tokens."
+    )
+    length: int = option(256, readers.whole(1, readers.LONGEST), "Patches a document is cut to.")
+    query_length: int | None = option(
+        None, readers.whole(4), "Tokens of a query.", "the checkpoint's, or the dataset's"
+    )
+    expansion: str | None = option(
+        None, readers.known(("mask", "none")), "Grow queries with: mask, or none.", "the checkpoint's, or none"
+    )
+    held_out: float = option(
+        0.1, readers.number(0.001, 0.9, "held-out share"), "Share of the queries that chooses the epoch."
+    )
+    gallery: int = option(1000, readers.whole(1), "Documents the held-out queries are ranked against.")
+    measure: str = option("nDCG@10", readers.measure, "The measure that chooses the epoch.")
+    format: str = option(
+        "colbert", readers.registered("encoders.formats:FORMATS"), "Format written: colbert (Stanford's), or pylate."
+    )
+    output: Path | None = option(None, readers.path, "The checkpoint's folder.", "runs/train-…", running=True)
+
+    @classmethod
+    def complete(cls, found: dict[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
+        yield from super().complete(found, given)
+        if found.get("batch") == 1:
+            yield "batch 1 has no negatives; give --batch 32, say"
+
+
+CONFIG = TrainConfig
+
+
+def run(config: TrainConfig, context: RunContext) -> Training:
+    """Fine-tune under a pool with in-batch negatives; write a checkpoint that colbert-ai or PyLate loads."""
     epochs = EPOCHS[config.what] if config.epochs is None else config.epochs
     config = replace(config, epochs=epochs, rate=config.rate or RATES[config.what])
-    stages = Stages(progress)
-    folders = None if output is None else places(config, Path(output))
-    if folders:
-        check(folders)
-    material = gather(config, device, stages, strict)
-    if folders is None:
-        kind = product.kind(accelerator(device))
+    folders = places(config, config.output) if config.output else {}
+    check(folders)
+    material = gather(config, context.device, context.stages)
+    if not folders:
+        kind = product.kind(context.accelerator)
         key = digest(config.plain(), material.fingerprints, material.start, kind, plugged(config))
         folders = places(config, Path("runs") / f"train-{slug(config.dataset)}-{slug(config.checkpoint)}-{key[:8]}")
         check(folders)
-    if not force:
+    if not config.force:
         check_finished(folders, material)
-    with stages.rows("train", config.epochs or 0) as rows:
-        history = list(trainings(config, material, folders, engine, work, stages, rows, force))
+    with context.stages.rows("train", config.epochs or 0) as rows:
+        history = list(trainings(config, context, material, folders, rows))
     records = [RunDirectory(folder / "training") for folder in folders]
     return Training(list(folders), pd.concat(history, ignore_index=True), [one.read_manifest() for one in records])
 
@@ -125,72 +171,75 @@ def check_finished(folders: dict[Path, TrainConfig], material: Material) -> None
             other = [name for name, value in found.fingerprints.items() if now.get(name) != value]
             other += ["plug-in"] * (found.plugins != plugged(config))
             if other:
-                problems.add(f"output {str(folder)!r} holds a training with another {', '.join(other)};"
-                             " give another --output, or --force to train again")  # fmt: skip
+                what = f"output {str(folder)!r} holds a training with another {', '.join(other)}"
+                problems.add(f"{what}; give another --output, or --force to train again")
     problems.stop(OptionError)
 
 
 def trainings(
-    config: TrainConfig, material: Material, folders: dict[Path, TrainConfig], engine: str, work: Map, stages: Stages,
-    rows: Rows, force: bool,
-) -> Iterator[pd.DataFrame]:  # fmt: skip
+    config: TrainConfig, context: RunContext, material: Material, folders: dict[Path, TrainConfig], rows: Rows
+) -> Iterator[pd.DataFrame]:
     """The history of every training. Projections run side by side, a thread each; encoders one after the other."""
     stop = threading.Event()
-    one = functools.partial(attempt, material, stop, stages, engine, rows, force)
+    train = functools.partial(attempt, material, stop, context, rows)
     try:
         if config.what == "encoder":
-            yield from map(one, folders.items())
+            yield from map(train, folders.items())
             return
         with one_thread_each():
-            yield from (history for _, history in work(one, folders.items()))
+            yield from (history for _, history in context.engine(train, folders.items()))
     finally:
         stop.set()
 
 
 def attempt(
-    material: Material, stop: threading.Event, stages: Stages, engine: str, rows: Rows, force: bool,
-    item: tuple[Path, TrainConfig],
-) -> pd.DataFrame:  # fmt: skip
+    material: Material, stop: threading.Event, context: RunContext, rows: Rows, item: tuple[Path, TrainConfig]
+) -> pd.DataFrame:
     """Train and write one checkpoint, going on from the last epoch that was finished; the history comes last."""
     folder, config = item
     run = RunDirectory(folder / "training")
-    with alone(run, force=force) as mine:
-        return trained(material, stop, stages, engine, rows, folder, config, run) if mine else run.read_table(TABLE)
+    with context.alone(config, run) as mine:
+        return trained(material, stop, context, rows, folder, config, run) if mine else run.read_table(TABLE)
 
 
 def trained(
-    material: Material, stop: threading.Event, stages: Stages, engine: str, rows: Rows, folder: Path,
-    config: TrainConfig, run: RunDirectory,
-) -> pd.DataFrame:  # fmt: skip
+    material: Material,
+    stop: threading.Event,
+    context: RunContext,
+    rows: Rows,
+    folder: Path,
+    config: TrainConfig,
+    run: RunDirectory,
+) -> pd.DataFrame:
     name = f"{config.pool[0]} seed {config.seed}"
     if config.what == "projection":
         torch.set_num_threads(1)  # of this thread; trainings puts back what is the process's
-    start(run, config, plugged(config))
+    context.start(run, config, plugged(config))
     rows.begin(name)
 
     def alive() -> None:
-        if stop.is_set():  # Ctrl-C reaches the main thread alone
+        if stop.is_set():  # Ctrl-C reaches the main thread only
             raise KeyboardInterrupt
 
     weight = material.beginning(config)
     model = material.model(config, weight)
-    epochs = learn(model, config, material, run.path / "state", alive, functools.partial(rows.step, name),
-                   stages.tell)  # fmt: skip
+    step = functools.partial(rows.step, name)
+    epochs = learn(model, config, material, run.path / "state", alive, step, context.stages.tell)
     history = pd.DataFrame(epochs, columns=COLUMNS[2:]).assign(pool=config.pool[0], seed=config.seed)[COLUMNS]
     best = history["epoch"].iloc[int(history["value"].argmax())]
     history["kept"] = history["epoch"] == best
     write(folder, config, material, model, weight)
     run.write_table(TABLE, history)
     notes = [*material.notes, f"epoch {best} was kept"]
-    run.write_manifest(provenance(config, config.seed, material.fingerprints, material.backbone.device, stages, engine,
-                                  notes, plugins=plugged(config)))  # fmt: skip
+    context = replace(context, device=material.backbone.device)
+    run.write_manifest(context.manifest(config, config.seed, material.fingerprints, notes, plugged(config)))
     run.discard("state")
     rows.end(name)
     return history
 
 
 def learn(
-    model: Any, config: TrainConfig, material: Material, state: Path, alive: Callable[[], None],
+    model: Any, config: TrainConfig, material: Material, place: Path, alive: Callable[[], None],
     step: Callable[[int, str], None], tell: Callable[[str], None],
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Train to the last epoch and put the best epoch's weights back; rows epoch, loss, measure, value."""
@@ -204,12 +253,12 @@ def learn(
         value = judge(model, aggregator, material, config.measure, alive)
         epochs.append({"epoch": epoch, "loss": loss, "measure": config.measure, "value": value})
         if value > max((row["value"] for row in epochs[:-1]), default=-1.0):
-            save(state / "best.safetensors", state_of(model, optimizer), epochs)
-        save(state / "last.safetensors", state_of(model, optimizer), epochs)
+            state.save(place / "best.safetensors", state_of(model, optimizer), epochs)
+        state.save(place / "last.safetensors", state_of(model, optimizer), epochs)
         told = "" if loss is None else f"loss {loss:.3f}  "
         step(epoch, f"{told}{config.measure} {value:.4f}  best {max(row['value'] for row in epochs):.4f}")
 
-    if read(state / "best.safetensors", tell) and (begun := read(state / "last.safetensors", tell)):
+    if state.read(place / "best.safetensors", tell) and (begun := state.read(place / "last.safetensors", tell)):
         epochs += begun[1]
         restore(model, optimizer, begun[0])
     else:
@@ -219,32 +268,11 @@ def learn(
         model, aggregator, material.judged, material.learned, recipe, optimizer, epochs[-1]["epoch"]
     ):
         judged(epoch, loss)
-    best = read(state / "best.safetensors", tell)
+    best = state.read(place / "best.safetensors", tell)
     if best is None:
-        raise DataError(f"{state} was damaged while it was used; the same command trains again")
+        raise DataError(f"{place} was damaged while it was used; the same command trains again")
     restore(model, optimizer, best[0])
     return epochs
-
-
-def save(path: Path, state: dict[str, torch.Tensor], epochs: list[dict[str, Any]]) -> None:
-    """A training's state with the history up to it, in one file: it is there, whole, or it is not."""
-    from safetensors.torch import save as serialise
-
-    with sealed(path) as write:
-        write(serialise(state, {"epochs": json.dumps(epochs)}))
-
-
-def read(path: Path, tell: Callable[[str], None]) -> tuple[dict[str, torch.Tensor], list[dict[str, Any]]] | None:
-    """(state, history up to it) of a file; None if it is not there or, which is told, damaged."""
-    from safetensors.torch import load
-
-    if not path.exists():
-        return None
-    if (content := unsealed(path)) is None:
-        tell(f"{path} is damaged; this training begins anew")
-        return None
-    size = int.from_bytes(content[:8], "little")
-    return load(content), json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["epochs"])
 
 
 def write(folder: Path, config: TrainConfig, material: Material, model: Any, weight: Any) -> None:
@@ -255,3 +283,9 @@ def write(folder: Path, config: TrainConfig, material: Material, model: Any, wei
         made.linear.weight.data.copy_(model.weight.detach().cpu())
     about = {**material.origin.about, "frozen_backbone": frozen}
     formats.write(config.format, folder, made, about, config.length)
+
+
+def show(training: Training, config: TrainConfig, console: Console) -> int:
+    """Print every checkpoint's held-out measure, before training and at the epoch that was kept."""
+    terminal.show(training.history, training.checkpoints, training.manifests[0], console)
+    return 0

@@ -9,7 +9,7 @@ import time
 import tracemalloc
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from safetensors.numpy import save_file
@@ -18,13 +18,12 @@ from threadpoolctl import threadpool_limits
 from harness import candidates, corpora, encoders
 from harness.aggregators import AGGREGATORS
 from harness.candidates import faiss_index
-from harness.config import PlanConfig
 from harness.encoders.base import EMBEDDINGS
 from harness.encoders.transformer import settings
 from harness.engines.local import Local, cores
 from harness.errors import OptionError
 from harness.files import cache_folder
-from harness.planning.estimate.estimate import CODE_ITERATIONS, CODES, ITERATIONS, Rates, Work
+from harness.planning.estimate import CODE_ITERATIONS, CODES, ITERATIONS, Rates, Work
 from harness.progress import Stages
 from harness.records import Candidates, Dataset, Document, MultiVectors, Qrel, Query, SweepScores
 from harness.runs import RunDirectory
@@ -42,7 +41,26 @@ MANY, FEW = 1024, 16  # lists of small indexes: the one trains and assigns, the 
 ASKED = 16  # queries that a search is timed on
 
 
-def measure(config: PlanConfig, work: Work, here: Mapping[str, float]) -> Rates:
+class Asked(Protocol):
+    """What of a question decides the rates, as ``harness plan`` is asked it."""
+
+    @property
+    def checkpoint(self) -> str: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def pool(self) -> Sequence[str]: ...
+    @property
+    def lengths(self) -> Sequence[int]: ...
+    @property
+    def arms(self) -> Sequence[str]: ...
+    @property
+    def fill(self) -> str: ...
+    @property
+    def measures(self) -> Sequence[str]: ...
+
+
+def measure(config: Asked, work: Work, here: Mapping[str, float]) -> Rates:
     """The rates of this machine for such a work; here: its memory and free disk. A quarter of a minute."""
     (cache_folder() / "rates").mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".measured-", dir=cache_folder() / "rates") as folder:
@@ -140,7 +158,7 @@ def _given(work: Work, root: Path) -> dict[str, float]:
     return {"open": opened / (4 * held.vectors.shape[0] * work.dims), "encode": took / made}
 
 
-def _encoder(config: PlanConfig, work: Work) -> dict[str, float]:
+def _encoder(config: Asked, work: Work) -> dict[str, float]:
     """Seconds and multiplications a patch, and the memory the model takes."""
     before = _resident()
     encoder = encoders.load(config.checkpoint, config.dtype, "cpu")
@@ -193,7 +211,7 @@ def _searched(work: Work, root: Path, spec: str, rows: int) -> dict[str, float]:
     return {name: quiet.core_seconds.get(f"candidates: {name}", 0.0) for name in ("train", "index", "search")}
 
 
-def _score(config: PlanConfig, work: Work, arm: str, root: Path) -> float:
+def _score(config: Asked, work: Work, arm: str, root: Path) -> float:
     """Seconds a pair in the scoring pass of an arm, documents shared by as many queries as in the work."""
     random, asked = np.random.default_rng(0), int(min(work.queries, 256))
     pairs = MULTIPLIED / (work.tokens * work.length(arm) * work.dims)
@@ -223,7 +241,7 @@ def _vectors(count: int, patches: int, dims: int) -> MultiVectors:
     return MultiVectors([str(at) for at in range(count)], flat, np.arange(count + 1, dtype=np.int64) * patches)
 
 
-def _rank(config: PlanConfig, work: Work, root: Path) -> dict[str, float]:
+def _rank(config: Asked, work: Work, root: Path) -> dict[str, float]:
     """Ranking, writing and measuring one cell: seconds, bytes of memory and of disk a pair."""
     depth = min(work.depth, work.documents)
     asked = max(2, min(work.queries, 20_000 // depth))
@@ -251,7 +269,7 @@ def _rank(config: PlanConfig, work: Work, root: Path) -> dict[str, float]:
     return {"rank": took / pairs, "line": peak / pairs, "kept": path.stat().st_size / pairs}
 
 
-def _compare(config: PlanConfig, work: Work) -> float:
+def _compare(config: Asked, work: Work) -> float:
     """Seconds a query of intervals and tests over all cells."""
     import pandas as pd
 

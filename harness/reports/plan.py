@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.planning.estimate.estimate import Plan
+from harness.planning.estimate import Plan
 
 UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
 

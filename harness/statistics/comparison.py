@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from harness.errors import DataError, examples
-from harness.runs import Result
+from harness.records import Result
 from harness.statistics import inference, tables
 
 PLACES = {"eval": ["measure", "arm", "length", "pool"], "stress": ["measure", "inject", "count", "pool"]}

@@ -6,7 +6,10 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from harness import readers
 from harness.corpora.synthetic import World
+from harness.options import Config, option
+from harness.readers import LONGEST, each, number, registered, whole
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Config):
     """Pools × seeds × training lengths M × supports K, how each is trained, and what is measured.
 
     gallery: positives a query is ranked against, its own among them; negatives: hard negatives (0 or 1) each query
@@ -31,30 +34,44 @@ class Plan:
     width: of the network; cosine, mixed: of injected patches; the rest is the world's (see corpora.synthetic.World).
     """
 
-    pool: tuple[str, ...] = ("maxsim", "topk:4", "softmax:1.0")
-    seeds: int = 5
-    epochs: int = 100
-    every: int = 5
-    lengths: tuple[int, ...] = (32, 64, 128, 256)
-    inject: tuple[str, ...] = ("hard", "spike", "gaussian")
-    counts: tuple[int, ...] = (0, 25, 50, 100, 200, 400)
-    cosine: float = 0.6
-    train_length: tuple[int, ...] = (64,)
-    support: tuple[int, ...] = (8,)
-    queries: int = 512
-    gallery: int = 64
-    batch: int = 64
-    negatives: int = 0
-    rate: float = 1e-3
-    temperature: float = 1.0
-    width: int = 64
-    concepts: int = 100
-    dim: int = 16
-    tokens: int = 16
-    shared: int = 4
-    mixed: int = 4
-    noise: float = 0.1
-    seed: int = 0
+    pool: tuple[str, ...] = option(
+        ("maxsim", "topk:4", "softmax:1.0"), each(readers.pool), "Pools to train under; the first is the baseline."
+    )
+    seeds: int = option(5, whole(1), "Worlds and beginnings, from --seed on.")
+    epochs: int = option(100, whole(0), "Epochs of training.")
+    every: int = option(5, whole(1), "Epochs between measurements.")
+    lengths: tuple[int, ...] = option(
+        (32, 64, 128, 256), each(whole(1, LONGEST), "length"), "Patches a document is cut or grown to."
+    )
+    inject: tuple[str, ...] = option(
+        ("hard", "spike", "gaussian"),
+        each(registered("vectors.injection:INJECTIONS", "injection")),
+        "Kinds of injected patches: hard, spike, gaussian.",
+    )
+    counts: tuple[int, ...] = option(
+        (0, 25, 50, 100, 200, 400), each(whole(0, LONGEST), "count"), "Injected patches per document."
+    )
+    cosine: float = option(0.6, number(-1, 1), "Cosine of a hard patch to the query token that it is aimed at.")
+    train_length: tuple[int, ...] = option(
+        (64,), each(whole(1, LONGEST)), "Patches M of a training document; several are a grid."
+    )
+    support: tuple[int, ...] = option((8,), each(whole(1)), "Patches K that carry query concepts; several are a grid.")
+    queries: int = option(512, whole(1), "Queries of the training set, and as many held out.")
+    gallery: int = option(64, whole(1), "Documents a query is ranked against, its own among them.")
+    batch: int = option(64, whole(1), "Queries per batch.")
+    negatives: int = option(0, whole(0, 1), "Hard negatives a query brings to batch and gallery, 0 or 1.")
+    rate: float = option(1e-3, number(1e-9, 1e3), "Learning rate of Adam.")
+    temperature: float = option(
+        1.0, number(1e-6, 1e6), "Temperature of InfoNCE over scores, which are sums over tokens."
+    )
+    width: int = option(64, whole(1), "Hidden units per layer.")
+    concepts: int = option(100, whole(1), "Concepts in the dictionary.")
+    dim: int = option(16, whole(1), "Dimensions.")
+    tokens: int = option(16, whole(1), "Tokens of a query, T.")
+    shared: int = option(4, whole(0), "Query concepts a hard negative shares.")
+    mixed: int = option(4, whole(1), "Query concepts a spike mixes.")
+    noise: float = option(0.1, number(0, 1e6), "Noise of each coordinate.")
+    seed: int = option(0, whole(0), "The first seed.")
 
     def world(self, seed: int, support: int) -> World:
         return World(self.concepts, self.dim, self.tokens, support, self.shared, self.mixed, self.noise, self.queries,

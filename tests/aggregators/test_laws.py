@@ -19,13 +19,15 @@ from hypothesis import strategies as st
 
 from harness.aggregators import AGGREGATORS, Aggregator, aggregator, real
 from harness.aggregators.laws import generic, streamed
-from harness.config import EvalConfig, resolve
+from harness.commands.eval import EvalConfig
+from harness.options import resolve
 from harness.scoring.kernels import kernel_of
 from harness.scoring.kernels.base import exp2_nonpositive, log_positive, widen
 from harness.statistics.concentration import CLOSED
 from tests.aggregators.laws import LAWS
 
 ROOT = Path(__file__).parents[2]
+PLACES = ("aggregators/test_laws", "statistics/test_concentration", "scoring/test_contrast")
 
 EXTRA = ["topk:1", "topk:7", "topk:100", "softmax:0.01", "softmax:1.0", "softmax:1000.0", "logsumexp:0.01"]
 EXTRA += ["logmeanexp:1.0", "logmeanexp:1000.0"]
@@ -153,7 +155,7 @@ def test_the_readmes_aggregator_in_a_package_of_its_own_passes_every_test_of_an_
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: test-blend-package\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text("[harness.aggregators]\nblend = test_blend_package\n")
-    files = [str(package), *(f"tests/test_{name}.py" for name in ("laws", "concentration", "contrast"))]
+    files = [str(package), *(f"tests/{name}.py" for name in PLACES)]
     command = [sys.executable, "-m", "pytest", "-vv", "-p", "no:xdist", "-k", "blend", *files]
     found = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     done = subprocess.run(command, cwd=ROOT, env=found, capture_output=True, text=True)

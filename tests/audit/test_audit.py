@@ -263,7 +263,7 @@ def test_the_plain_command_needs_numpy_alone(tmp_path):
     (tmp_path / "mine.py").write_text(
         "def score(query, documents):\n    return [(query @ d.T).max(1).sum() for d in documents]\n"
     )
-    heavy = "torch pandas rich typer numba scipy"
+    heavy = "torch pandas rich click numba scipy"
     code = (
         f"import sys, runpy; sys.modules |= dict.fromkeys({heavy.split()!r}); sys.argv = ['audit', 'mine:score']\n"
         "runpy.run_module('harness.audit', run_name='__main__')"

@@ -7,8 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from harness import candidates, corpora
-from harness.candidates import SOURCES, Search, faiss_index, find, index_spec
+from harness import corpora
+from harness.candidates import sources as candidates
+from harness.candidates.sources import SOURCES, Search, faiss_index, find, index_spec
 from harness.errors import DataError, OptionError
 from harness.progress import Stages
 from harness.records import Dataset, Document, MultiVectors, Qrel, Query

@@ -6,13 +6,13 @@ import json
 from dataclasses import replace
 
 import pytest
-from harness.planning.estimate.estimate import GPU, Rates, Work, estimate, memory, storage
 from hypothesis import given
 from hypothesis import strategies as st
 
 import harness
 from harness.candidates.faiss_index import BLOCK
-from harness.planning.estimate import measure as measuring
+from harness.planning import measure as measuring
+from harness.planning.estimate import GPU, Rates, Work, estimate, memory, storage
 from tests.test_cli import run
 
 __all__ = ["run"]

@@ -9,17 +9,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from harness import evaluate, synth
 from harness.aggregators import AGGREGATORS
 from harness.cli import app
-from harness.config import SynthConfig, resolve
+from harness.commands.synth import SynthConfig
 from harness.encoders import concepts
 from harness.engines import ENGINES
 from harness.engines.local import Local
 from harness.errors import DataError, OptionError
 from harness.files import digest
+from harness.options import resolve
 from harness.statistics.concentration import gini, patch_gradients
 from harness.worlds import analysis
 from harness.worlds.measuring import encoded, ginis, recall

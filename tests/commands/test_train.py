@@ -173,8 +173,8 @@ def test_models_are_opened_side_by_side(plain):
 
 
 def read_config(checkpoint: Path) -> dict:
-    from harness.config import TrainConfig
-    from harness.config import read_config as read
+    from harness.commands.train import TrainConfig
+    from harness.options import read_config as read
 
     return read(TrainConfig, checkpoint / "training" / "config.yaml")
 

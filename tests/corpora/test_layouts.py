@@ -11,9 +11,9 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
 from harness import corpora
 from harness.errors import DataError, HarnessError, OptionError

@@ -10,13 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import corpora, encoders
-from harness.commands import evaluate
-from harness.config import EvalConfig, resolve
+from harness import corpora, encoders, evaluate
+from harness.commands.eval import EvalConfig
 from harness.corpora.synthetic import World, make
 from harness.encoders import concepts
 from harness.encoders.concepts import Concepts, dictionary, raw
 from harness.errors import DataError, OptionError
+from harness.options import resolve
 from harness.records import Query
 
 SMALL = World(concepts=30, dim=8, tokens=6, support=3, shared=2, mixed=2, queries=16, patches=20)

@@ -14,12 +14,14 @@ import torch
 
 from harness import cli, encoders
 from harness.commands.alignment import explain
+from harness.commands.context import RunContext
 from harness.commands.prepare import prepare
-from harness.config import StressConfig, resolve
+from harness.commands.stress import StressConfig, injections
 from harness.encoders import colpali
 from harness.engines.local import Local
 from harness.errors import DataError
 from harness.files import checksum
+from harness.options import resolve
 from harness.progress import Stages
 from harness.records import Candidates, Document, Page, Query
 from tests import conftest
@@ -182,9 +184,11 @@ def test_eval_of_pages_gives_tables(folders, data, tmp_path, monkeypatch, capsys
 
 def test_explain_names_the_places_of_a_page(folders, data):
     config = resolve(StressConfig, dataset=str(data), checkpoint=str(folders["ColQwen2"]), counts=[0, 4], pool="maxsim")
-    inputs = prepare(config, "cpu", Stages(), Local())
+    inputs = prepare(config, RunContext(Stages(), Local()))
     rows = np.arange(5)[None].repeat(5, axis=0)
-    found = explain("q1", config, inputs, Candidates(inputs.queries.ids, inputs.documents.ids, rows, "exact", 1.0))
+    found = explain(
+        "q1", injections(config), inputs, Candidates(inputs.queries.ids, inputs.documents.ids, rows, "exact", 1.0)
+    )
     names = encoders.names(inputs.encoder, inputs.dataset.documents[0])
     assert [names[at] for at in found["before_patch"]] == found["before_text"].tolist() and len(found) > 10
 

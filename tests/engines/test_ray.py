@@ -18,7 +18,7 @@ import pytest
 
 import harness
 from harness.aggregators import AGGREGATORS, Aggregator, aggregator
-from harness.commands import prepare
+from harness.commands import context
 from harness.encoders import NAMED
 from harness.engines.ray import Ray
 from harness.errors import DataError, OptionError
@@ -234,7 +234,7 @@ def test_a_folder_that_the_workers_do_not_see_is_one_line(cluster, tmp_path):
     ],
 )
 def test_what_ray_is_not_for_is_one_line(command, how, words, tmp_path, monkeypatch):
-    monkeypatch.setattr(prepare, "pick_device", lambda asked: asked)  # as if there were a GPU
+    monkeypatch.setattr(context, "pick_device", lambda asked: asked)  # as if there were a GPU
     with pytest.raises(OptionError, match=words) as caught:
         command(output=tmp_path, **how)
     assert len(caught.value.problems) == 1 and list(tmp_path.iterdir()) == []

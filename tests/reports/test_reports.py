@@ -11,7 +11,7 @@ import sys
 import ir_measures
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 import harness
 from harness.cli import app
@@ -241,7 +241,7 @@ def test_texts_are_left_out_where_they_may_not_be_published(finished, tmp_path):
     runs = [finished[name].path for name in ("eval", "stress")]
     query = finished["eval"].per_query["query_id"].iloc[0]
     for texts in (True, False):
-        made = harness.report(*runs, format="html,md,latex,csv,svg", output=tmp_path / str(texts), texts=texts)
+        made = harness.report(*runs, format="html,md,latex,csv,svg", output=tmp_path / str(texts), no_texts=not texts)
         packed = [gzip.decompress(base64.b64decode(one)).decode() for one in page.data(made)[1].values()]
         files = [path.read_text() for path in made.files if path.suffix != ".html"]
         assert any("hacked" in one for one in packed) == any("alignment" in path.name for path in made.files) == texts

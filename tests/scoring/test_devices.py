@@ -15,8 +15,8 @@ import torch
 
 import harness
 from harness.aggregators import AGGREGATORS
-from harness.candidates import find
-from harness.commands.prepare import Inputs
+from harness.candidates.sources import find
+from harness.commands.context import RunContext
 from harness.engines.local import Local
 from harness.records import Candidates
 from harness.scoring import padded
@@ -141,7 +141,7 @@ def test_a_run_on_a_device_has_the_figures_of_one_on_the_cpu(monkeypatch, tmp_pa
     question = {"dataset": str(TINY), "pool": "maxsim,topk:4", "lengths": [8, 32], "arms": "truncate", "device": "cpu"}
     plain = harness.evaluate(**question, output=tmp_path / "plain")
     used = []
-    monkeypatch.setattr(Inputs, "accelerator", property(lambda _: DEVICE))
+    monkeypatch.setattr(RunContext, "accelerator", property(lambda _: DEVICE))
     monkeypatch.setattr(padded, "score_padded", lambda *a, real=padded.score_padded: used.append(1) or real(*a))
     monkeypatch.setattr(padded, "runs_triton", lambda device: False)
     got = harness.evaluate(**question, output=tmp_path / "device")

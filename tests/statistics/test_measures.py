@@ -55,9 +55,9 @@ def drawn(seed, queries, documents=12):
     return qrels, run
 
 
-def values(measures, qrels, run, queries):
-    table = measures.per_query(measures, qrels, run).set_index(["query_id", "measure"])["value"]
-    return [[table[query, measure] for measure in measures] for query in queries]
+def values(names, qrels, run, queries):
+    table = measures.per_query(names, qrels, run).set_index(["query_id", "measure"])["value"]
+    return [[table[query, name] for name in names] for query in queries]
 
 
 def test_the_usual_measures_are_accepted():

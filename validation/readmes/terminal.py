@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
-from harness.config import EvalConfig, StressConfig
+from harness.commands.eval import EvalConfig
+from harness.commands.stress import StressConfig
 from harness.records import Manifest
 from harness.reports.terminal import SHOWS
 from harness.runs import RunDirectory

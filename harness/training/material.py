@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
 from harness import corpora, encoders
 from harness.aggregators import Aggregator
-from harness.config import TrainConfig
 from harness.encoders import formats, unknown
 from harness.encoders.colbert import ColBERT
 from harness.encoders.transformer import positions
@@ -28,6 +28,41 @@ from harness.vectors import store
 ALL = 50_000  # documents up to which a frozen backbone encodes the corpus: evaluations of the checkpoints need it too
 WHOLE = Arm("truncate", None, None)
 DIM, QUERY_LENGTH = 128, 32  # where neither the question, the checkpoint nor the dataset says
+
+
+class Asked(Protocol):
+    """What of a question decides what is loaded, as ``harness train`` is asked it."""
+
+    @property
+    def dataset(self) -> str: ...
+    @property
+    def split(self) -> str | None: ...
+    @property
+    def limit(self) -> int | None: ...
+    @property
+    def strict(self) -> bool: ...
+    @property
+    def checkpoint(self) -> str: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def what(self) -> str: ...
+    @property
+    def dim(self) -> int | None: ...
+    @property
+    def start(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def length(self) -> int: ...
+    @property
+    def query_length(self) -> int | None: ...
+    @property
+    def expansion(self) -> str | None: ...
+    @property
+    def held_out(self) -> float: ...
+    @property
+    def gallery(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -58,13 +93,13 @@ class Material:
         weight = self.origin.projection
         return "" if weight is None else digest(weight.tolist())
 
-    def beginning(self, config: TrainConfig) -> np.ndarray:
+    def beginning(self, config: Asked) -> np.ndarray:
         """The projection before training, float32 (dim, hidden): the checkpoint's own, or a new one."""
         made, about = BEGINNINGS[config.start], self.origin.about
         weight = self.origin.projection
         return made(about["dim"], self.origin.hidden, config.seed) if weight is None else weight
 
-    def model(self, config: TrainConfig, weight: np.ndarray) -> Model:
+    def model(self, config: Asked, weight: np.ndarray) -> Model:
         """A model to train, at its beginning."""
         device = self.backbone.device
         if self.queries is not None and self.documents is not None:
@@ -73,10 +108,10 @@ class Material:
         return Whole(encoder, weight, self.dataset.queries, self.dataset.documents, config.length)
 
 
-def gather(config: TrainConfig, device: str, stages: Stages, strict: bool = False) -> Material:
+def gather(config: Asked, device: str, stages: Stages) -> Material:
     """Load what a training needs; of a frozen backbone the vectors, from the cache where they are there."""
     with stages("load dataset"):
-        dataset = examples.answerable(corpora.load(config.dataset, config.split, config.limit, strict))
+        dataset = examples.answerable(corpora.load(config.dataset, config.split, config.limit, config.strict))
         if len(dataset.queries) < 3:
             raise DataError(f"dataset {dataset.name!r}, split {dataset.split!r}: training needs three queries at least")
         rows = examples.gallery(len(dataset.documents), examples.relevant(dataset), config.gallery)
@@ -93,14 +128,14 @@ def gather(config: TrainConfig, device: str, stages: Stages, strict: bool = Fals
     if config.what == "projection":
         queries = store.fetch(backbone, dataset.queries, "query", stages)
         documents = store.fetch(backbone, dataset.documents, "document", stages)
-    notes = [*dataset.notes, *unknown.notes(backbone, dataset.documents, dataset.queries),
-             f"{len(learned):,} queries are trained on; {len(held):,} held-out ones, ranked against"
+    notes = [*dataset.notes, *unknown.notes(backbone, dataset.documents, dataset.queries)]
+    notes += [f"{len(learned):,} queries are trained on; {len(held):,} held-out ones, ranked against"
              f" {len(rows):,} documents, choose the epoch"]  # fmt: skip
     judged = examples.relevant(dataset)
     return Material(dataset, judged, learned, held, rows, origin, backbone, queries, documents, notes)
 
 
-def settled(origin: formats.Origin, config: TrainConfig) -> formats.Origin:
+def settled(origin: formats.Origin, config: Asked) -> formats.Origin:
     """With the dimensions and the query length that were asked for. Raises OptionError where they cannot be."""
     about = dict(origin.about)
     given = config.query_length or corpora.check(config.dataset).query_length or QUERY_LENGTH
