@@ -39,8 +39,11 @@ def measure_encoding(rounds: int, _: bool) -> dict[str, Any]:
     print("\nencoding")
     made = encoding.main(rounds)
     for name, row in made.items():
-        print(f"  {name:<28} {row['tokens_per_second']:8,.0f} tokens/s {row['times_sentence_transformers']:6.2f} ×"
-              f" sentence-transformers {row['share_of_peak']:6.0%} of the float32 peak", flush=True)  # fmt: skip
+        print(
+            f"  {name:<28} {row['tokens_per_second']:8,.0f} tokens/s {row['times_sentence_transformers']:6.2f} ×"
+            f" sentence-transformers {row['share_of_peak']:6.0%} of the float32 peak",
+            flush=True,
+        )
     return made
 
 
@@ -56,8 +59,11 @@ def measure_corpus(*_: Any) -> dict[str, Any]:
     print("\nhow time and memory grow with the corpus")
     made = corpus_growth.main()
     for name, row in made["exponents"].items():
-        print(f"  {name:<24} time ∝ documents^{row['seconds']:.2f}, memory ∝ documents^{row['peak']:.2f}:"
-              f" {row['bytes_per_document']:,.0f} bytes a document", flush=True)  # fmt: skip
+        print(
+            f"  {name:<24} time ∝ documents^{row['seconds']:.2f}, memory ∝ documents^{row['peak']:.2f}:"
+            f" {row['bytes_per_document']:,.0f} bytes a document",
+            flush=True,
+        )
     return made
 
 

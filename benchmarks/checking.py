@@ -32,8 +32,10 @@ def comparable(made: dict[str, Any], held: dict[str, Any]) -> dict[str, Any]:
             found[part] = held[part]
             print(f"\n{part}: against {origin(held[part])}")
         else:
-            print(f"\n{part}: not compared, for one processor has {', '.join(sorted(here ^ there))} and the other has"
-                  f" not; committed: {origin(held[part])}")  # fmt: skip
+            print(
+                f"\n{part}: not compared, for one processor has {', '.join(sorted(here ^ there))} and the other has"
+                f" not; committed: {origin(held[part])}"
+            )
     return found
 
 

@@ -69,8 +69,9 @@ def step(name: str, size: int, root: Path) -> dict[str, float]:
         judged = Dataset("drawn", "test", documents, queries, [Qrel(one.id, "0", 1) for one in queries], "")
         candidates.find("faiss", candidates.Search(judged, held["document"], held["query"], 100, part, quiet, root))
         wanted = ["search"] if name.startswith("search") else ["train", "index", "merge"]
-        worked, took = (sum(one[f"candidates: {stage}"] for stage in wanted)
-                        for one in (quiet.core_seconds, quiet.seconds))  # fmt: skip
+        worked, took = (
+            sum(one[f"candidates: {stage}"] for stage in wanted) for one in (quiet.core_seconds, quiet.seconds)
+        )
         return _since(begun) | {"seconds": worked, "wall": took}
     asked = [str(size + at) for at in range(SCORED)]
     chosen = Candidates(asked, held["document"].ids, np.tile(np.arange(size), (SCORED, 1)), "exact", 1.0, ranked=False)
@@ -132,8 +133,10 @@ def main(sizes: Sequence[int] = SIZES, tell: Callable[[str], None] = print) -> d
                         path.unlink()
                 row = watched(name, size, Path(folder))
                 made.setdefault(name, {})[str(size)] = row
-                tell(f"  {size:>8,} documents  {name:<24} {row['seconds']:8.2f} core s  {row['peak']:7.0f} MB, "
-                     f"{row['added']:6.0f} of them its own; mapped {row['mapped']:6.0f} MB")  # fmt: skip
+                tell(
+                    f"  {size:>8,} documents  {name:<24} {row['seconds']:8.2f} core s  {row['peak']:7.0f} MB, "
+                    f"{row['added']:6.0f} of them its own; mapped {row['mapped']:6.0f} MB"
+                )
     return {"sizes": list(sizes), "steps": made, "exponents": {name: exponents(rows) for name, rows in made.items()}}
 
 

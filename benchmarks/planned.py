@@ -60,22 +60,66 @@ def both(size: int, place: Path, texts: bool) -> dict[str, dict[str, float]]:
         vectors(place / "vectors", counts)
     checkpoint = "minilm" if texts else f"embeddings:{place / 'vectors'}"
     patches, dims, tokens = (PATCHES + 2, 384, TOKENS + 2) if texts else (PATCHES, DIMS, TOKENS)
-    planned = run(["plan", "--documents", str(size), "--patches", str(patches), "--queries", str(QUERIES), "--depth",
-                   str(DEPTH), "--dims", str(dims), "--query-tokens", str(tokens), "--pool", POOLS, "--checkpoint",
-                   checkpoint, "--format", "json"])  # fmt: skip
-    run(["eval", "--dataset", str(place / "data"), "--checkpoint", checkpoint, "--pool", POOLS, "--depth", str(DEPTH),
-         "--output", str(place / "runs"), "--device", "cpu"], own_cache(place))  # fmt: skip
+    planned = run(
+        [
+            "plan",
+            "--documents",
+            str(size),
+            "--patches",
+            str(patches),
+            "--queries",
+            str(QUERIES),
+            "--depth",
+            str(DEPTH),
+            "--dims",
+            str(dims),
+            "--query-tokens",
+            str(tokens),
+            "--pool",
+            POOLS,
+            "--checkpoint",
+            checkpoint,
+            "--format",
+            "json",
+        ]
+    )
+    run(
+        [
+            "eval",
+            "--dataset",
+            str(place / "data"),
+            "--checkpoint",
+            checkpoint,
+            "--pool",
+            POOLS,
+            "--depth",
+            str(DEPTH),
+            "--output",
+            str(place / "runs"),
+            "--device",
+            "cpu",
+        ],
+        own_cache(place),
+    )
     [path] = place.glob("runs/*/manifest.json")
     took = json.loads(path.read_text())["core_seconds"]
     predicted = {stage["name"]: stage["seconds"] for stage in json.loads(planned)["stages"]}
-    rows = {part: {"predicted": predicted.get(part, 0.0), "actual": sum(took.get(name, 0.0) for name in names)}
-            for part, names in PARTS.items()}  # fmt: skip
+    rows = {
+        part: {"predicted": predicted.get(part, 0.0), "actual": sum(took.get(name, 0.0) for name in names)}
+        for part, names in PARTS.items()
+    }
     return rows | {"all": {key: sum(row[key] for row in rows.values()) for key in ("predicted", "actual")}}
 
 
 def run(words: list[str], environment: Mapping[str, str] = os.environ) -> str:
-    return subprocess.run([sys.executable, "-m", "harness.cli", *words], check=True, stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL, text=True, env=environment).stdout  # fmt: skip
+    return subprocess.run(
+        [sys.executable, "-m", "harness.cli", *words],
+        check=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
+    ).stdout
 
 
 def corpus(folder: Path, counts: np.ndarray, texts: bool) -> None:
@@ -104,5 +148,8 @@ def vectors(folder: Path, counts: np.ndarray) -> None:
             drawn = random.standard_normal((int(mine.sum()), DIMS), np.float32)
             drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
             ids = [f"{letter}{start + at}" for at in range(len(mine))]
-            save_file({"vectors": drawn.astype(np.float16), "counts": mine.astype(np.int32)},
-                      folder / f"{role}-{number:05d}.safetensors", {"ids": json.dumps(ids)})  # fmt: skip
+            save_file(
+                {"vectors": drawn.astype(np.float16), "counts": mine.astype(np.int32)},
+                folder / f"{role}-{number:05d}.safetensors",
+                {"ids": json.dumps(ids)},
+            )

@@ -24,8 +24,9 @@ def main(rounds: int) -> dict[str, float]:
 
 
 def _call(words: list[str], environment: Mapping[str, str] = os.environ) -> None:
-    subprocess.run([sys.executable, "-m", "harness.cli", *words], check=True, stdout=subprocess.DEVNULL,
-                   env=environment)  # fmt: skip
+    subprocess.run(
+        [sys.executable, "-m", "harness.cli", *words], check=True, stdout=subprocess.DEVNULL, env=environment
+    )
 
 
 def _dataset(folder: Path) -> Path:

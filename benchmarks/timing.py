@@ -56,5 +56,10 @@ def machine() -> dict[str, object]:
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     flags = next((line for line in lines if line.startswith("flags")), "").split()
     kept = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags]
-    return {"processor": (names or [platform.processor()])[0], "instructions": kept, "cores": cores(),
-            "python": platform.python_version(), "numpy": np.__version__}  # fmt: skip
+    return {
+        "processor": (names or [platform.processor()])[0],
+        "instructions": kept,
+        "cores": cores(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }

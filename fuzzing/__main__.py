@@ -19,9 +19,23 @@ from validation.pages import FOLDER, write
 
 FOUND = Path("build") / "fuzz"
 CHUNK = 250  # inputs handed to a process at once
-SHARES = {"specs": 34, "options": 5, "configs": 4, "cards": 3, "beir": 16, "qrels": 16, "archives": 10, "vectors": 3,
-          "pages": 0.8, "runs": 0.8, "comparisons": 0.3, "pages-of-runs": 0.3, "charts-of-runs": 0.1,
-          "orders": 0.2, "sound-runs": 0.3}  # fmt: skip
+SHARES = {
+    "specs": 34,
+    "options": 5,
+    "configs": 4,
+    "cards": 3,
+    "beir": 16,
+    "qrels": 16,
+    "archives": 10,
+    "vectors": 3,
+    "pages": 0.8,
+    "runs": 0.8,
+    "comparisons": 0.3,
+    "pages-of-runs": 0.3,
+    "charts-of-runs": 0.1,
+    "orders": 0.2,
+    "sound-runs": 0.3,
+}
 LAYOUTS = ("longembed", "mteb2", "configs", "colbert", "titled_tsv", "csv", "trec", "trec_xml", "bright", "mldr")
 SHARES |= {f"layout-{name}": 2 for name in (*LAYOUTS, "autorag", "loco")}
 TEXT = """Sound files are changed at random (bytes flipped, cut, doubled; words and values replaced by hostile ones;
@@ -56,8 +70,11 @@ def fuzz(names: list[str], inputs: int, seed: int, processes: int) -> list[Tally
     """The tallies of all targets, in order."""
     total = sum(SHARES[name] for name in names)
     counts = {name: -int(-inputs * SHARES[name] // total) for name in names}
-    work = [(name, range(start, min(start + CHUNK, count)), seed)
-            for name, count in counts.items() for start in range(0, count, CHUNK)]  # fmt: skip
+    work = [
+        (name, range(start, min(start + CHUNK, count)), seed)
+        for name, count in counts.items()
+        for start in range(0, count, CHUNK)
+    ]
     tallies = {name: Tally(name) for name in names}
     memory = Path("/dev/shm")
     with (
@@ -81,16 +98,26 @@ def told(done: Tally) -> None:
 
 def row(tally: Tally) -> dict[str, object]:
     counts = {name: tally.results[name] for name in ("accepted", "refused", "finding")}
-    return {"target": tally.target, "inputs": tally.results.total(), **counts, "causes": len(tally.findings),
-            "seconds": round(tally.seconds, 1), "slowest_s": round(tally.slowest, 3)}  # fmt: skip
+    return {
+        "target": tally.target,
+        "inputs": tally.results.total(),
+        **counts,
+        "causes": len(tally.findings),
+        "seconds": round(tally.seconds, 1),
+        "slowest_s": round(tally.slowest, 3),
+    }
 
 
 def page(asked: argparse.Namespace, table: pd.DataFrame) -> None:
     from fuzzing.judging import SECONDS
 
     command = f"python -m fuzzing --inputs {asked.inputs} --seed {asked.seed} --page"
-    table.loc[len(table)] = ["all", *table[["inputs", "accepted", "refused", "finding", "causes"]].sum(),
-                             round(table["seconds"].sum(), 1), table["slowest_s"].max()]  # fmt: skip
+    table.loc[len(table)] = [
+        "all",
+        *table[["inputs", "accepted", "refused", "finding", "causes"]].sum(),
+        round(table["seconds"].sum(), 1),
+        table["slowest_s"].max(),
+    ]
     print(write(asked.page, "fuzzing", "Hostile input", TEXT.format(seconds=SECONDS), {"targets": table}, command))
 
 

@@ -12,12 +12,28 @@ from harness.files import cache_folder
 
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 CHANGES = {  # event → positions of (path, the folder it is relative to, as a descriptor)
-    "os.chmod": [(0, 2)], "os.chown": [(0, 3)], "os.link": [(1, 3)], "os.mkdir": [(0, 2)], "os.remove": [(0, 1)],
-    "os.rename": [(0, 2), (1, 3)], "os.rmdir": [(0, 1)], "os.symlink": [(1, 2)], "os.truncate": [(0, None)],
+    "os.chmod": [(0, 2)],
+    "os.chown": [(0, 3)],
+    "os.link": [(1, 3)],
+    "os.mkdir": [(0, 2)],
+    "os.remove": [(0, 1)],
+    "os.rename": [(0, 2), (1, 3)],
+    "os.rmdir": [(0, 1)],
+    "os.symlink": [(1, 2)],
+    "os.truncate": [(0, None)],
     "os.utime": [(0, 3)],
-}  # fmt: skip
-NEVER = ("pickle.find_class", "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.startfile",
-         "socket.connect", "socket.getaddrinfo", "urllib.Request")  # fmt: skip
+}
+NEVER = (
+    "pickle.find_class",
+    "subprocess.Popen",
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.startfile",
+    "socket.connect",
+    "socket.getaddrinfo",
+    "urllib.Request",
+)
 CODE = "__pycache__"  # compiled code, which Python keeps beside the source; of numba's, see harness.scoring.caching
 _watching: list[Watch] = []
 

@@ -91,9 +91,20 @@ def finished(tmp_path_factory) -> dict[str, Any]:
         "eval": harness.evaluate(**question, pool=pools, lengths=[8, 16, 32]),
         "stress": harness.stress(**question, pool=pools, counts=[5, 40], inject="hard,gaussian"),
         "gradients": harness.gradients(dataset=str(folder), output=output, pool=pools, lengths=[16, 32], pairs=12),
-        "synth": harness.synth(output=output, pool="maxsim,topk:4", seeds=2, epochs=2, every=1, queries=64, gallery=32,
-                               batch=32, lengths=[16, 32], counts=[0, 10], inject="hard"),
-    }  # fmt: skip
+        "synth": harness.synth(
+            output=output,
+            pool="maxsim,topk:4",
+            seeds=2,
+            epochs=2,
+            every=1,
+            queries=64,
+            gallery=32,
+            batch=32,
+            lengths=[16, 32],
+            counts=[0, 10],
+            inject="hard",
+        ),
+    }
     other = harness.evaluate(**question, pool=pools, lengths=[8, 16, 32], seed=1)
     return made | {"compare": harness.compare(made["eval"].path, other.path, output=output)}
 

@@ -99,8 +99,11 @@ def test_whatever_is_to_be_installed_is_ours_or_named_on_purpose():
 
 
 def test_every_extra_that_is_named_exists():
-    calls = [(where, text(node.args[0])) for where, node in nodes()
-             if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "install"]  # fmt: skip
+    calls = [
+        (where, text(node.args[0]))
+        for where, node in nodes()
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "install"
+    ]
     assert {extra for _, extra in calls} >= {"ray", "vision"}
     for where, extra in calls:
         assert extra in EXTRAS, where

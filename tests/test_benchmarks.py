@@ -17,12 +17,23 @@ def record(figures: dict, **machine) -> dict:
 
 
 HELD = {
-    "scoring": record({"uniform": {"floor": {"over_floor": 1.0}, "harness, 12 cells": {"over_floor": 1.2},
-                                   "maxsim-cpu, 1 cell": {"over_floor": 6.0}}}),
-    "encoding": record({"harness, bfloat16": {"times_sentence_transformers": 2.2},
-                        "sentence-transformers": {"times_sentence_transformers": 1.0}}),
+    "scoring": record(
+        {
+            "uniform": {
+                "floor": {"over_floor": 1.0},
+                "harness, 12 cells": {"over_floor": 1.2},
+                "maxsim-cpu, 1 cell": {"over_floor": 6.0},
+            }
+        }
+    ),
+    "encoding": record(
+        {
+            "harness, bfloat16": {"times_sentence_transformers": 2.2},
+            "sentence-transformers": {"times_sentence_transformers": 1.0},
+        }
+    ),
     "growth": record({"length": 0.01}),
-}  # fmt: skip
+}
 
 
 def slower(times: float, case: str = "harness, 12 cells") -> dict:
@@ -44,8 +55,10 @@ def test_only_the_program_itself_is_compared(capsys):
     assert checking.check(slower(9.0, "maxsim-cpu, 1 cell"), HELD) == 0
     assert "maxsim-cpu" not in capsys.readouterr().out
     names = [name for name, _ in checking.ratios(HELD)]
-    assert names == ["scoring, uniform: harness, 12 cells, × floor",
-                     "encoding: harness, bfloat16, time ÷ sentence-transformers'"]  # fmt: skip
+    assert names == [
+        "scoring, uniform: harness, 12 cells, × floor",
+        "encoding: harness, bfloat16, time ÷ sentence-transformers'",
+    ]
 
 
 def test_a_check_that_compared_nothing_fails(capsys):
@@ -79,7 +92,8 @@ def test_ragged_work_has_the_lengths_of_scifact(small):
 
 
 def test_the_floor_counts_every_product_of_the_work(small):
-    by_hand = sum(2 * len(small.query(at)) * len(small.document(row)) * 384
-                  for at, rows in enumerate(small.rows) for row in rows)  # fmt: skip
+    by_hand = sum(
+        2 * len(small.query(at)) * len(small.document(row)) * 384 for at, rows in enumerate(small.rows) for row in rows
+    )
     assert small.flops == by_hand
     work.products(small)()

@@ -31,8 +31,20 @@ def run(monkeypatch, capsys, tmp_path):
 def test_eval_prints_a_table_that_explains_itself(run, tmp_path):
     code, out, _ = run("eval", "--dataset", str(TINY), "--pool", "maxsim,topk:2", "--lengths", "8,32")
     assert code == 0
-    for words in ("A row is a pool", "95 % bootstrap interval", "recall 1.000", "Arm truncate", "Arm pad", "nDCG@10",
-                  "R@10", "maxsim", "topk:2", "L = 32", "evidence 8, fill distractor", "first stage"):  # fmt: skip
+    for words in (
+        "A row is a pool",
+        "95 % bootstrap interval",
+        "recall 1.000",
+        "Arm truncate",
+        "Arm pad",
+        "nDCG@10",
+        "R@10",
+        "maxsim",
+        "topk:2",
+        "L = 32",
+        "evidence 8, fill distractor",
+        "first stage",
+    ):
         assert words in " ".join(out.split())
     assert max(map(len, out.splitlines())) <= 80
     [path] = (tmp_path / "runs").iterdir()

@@ -86,9 +86,17 @@ def misbehaving(place):
         (place.output / "deep" / "x").write_text("x")
 
 
-WRONG = {"write": "did open", "rename": "did os.rename", "link": "did open", "pickle": "did pickle.find_class",
-         "run": "did subprocess.Popen", "crash": "KeyError", "slow": "slow", "hang": "slow",
-         "say": "unreadable"}  # fmt: skip
+WRONG = {
+    "write": "did open",
+    "rename": "did os.rename",
+    "link": "did open",
+    "pickle": "did pickle.find_class",
+    "run": "did subprocess.Popen",
+    "crash": "KeyError",
+    "slow": "slow",
+    "hang": "slow",
+    "say": "unreadable",
+}
 
 
 @pytest.mark.parametrize("what", [*WRONG, "refuse", "mine"])

@@ -38,8 +38,16 @@ from harness.runs import RunDirectory
 BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{at}: &a{at} [*a{at - 1}, *a{at - 1}]\n" for at in range(1, 60))
 
 
-@pytest.mark.parametrize("text, says", [(BOMB, "alias"), ("[" * 100_000, "deep"), ("- " * 20_000, "deep"),
-                                        ("{a: " * 20, "deep"), ("x" * 300_000, "larger")])  # fmt: skip
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        (BOMB, "alias"),
+        ("[" * 100_000, "deep"),
+        ("- " * 20_000, "deep"),
+        ("{a: " * 20, "deep"),
+        ("x" * 300_000, "larger"),
+    ],
+)
 def test_yaml_that_stands_for_more_than_it_says_is_refused_at_once(tmp_path, text, says):
     (tmp_path / "x.yaml").write_text(text)
     begin = time.process_time()
@@ -72,9 +80,17 @@ def test_a_report_writes_nowhere_but_into_its_folder(finished, tmp_path):
     assert not list(tmp_path.rglob("evil*"))
 
 
-@pytest.mark.parametrize("name, content", [("manifest.json", b"[]"), ("manifest.json", b"\xff"),
-    ("manifest.json", b'{"command": "eval"}'), ("summary.csv", b"a,b\n1\n2,3,4\n"), ("per_query.parquet", b"PAR1"),
-    ("texts.parquet", b"")])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("manifest.json", b"[]"),
+        ("manifest.json", b"\xff"),
+        ("manifest.json", b'{"command": "eval"}'),
+        ("summary.csv", b"a,b\n1\n2,3,4\n"),
+        ("per_query.parquet", b"PAR1"),
+        ("texts.parquet", b""),
+    ],
+)
 @pytest.mark.parametrize("act", ["report", "compare"])
 def test_a_damaged_run_is_one_line_that_names_it(finished, tmp_path, name, content, act):
     run = shutil.copytree(finished["eval"].path, tmp_path / "run")
@@ -121,11 +137,42 @@ def test_ctrl_c_is_heard_inside_one_long_native_call():
     assert said == "harness: interrupted; what is done is kept; go on with: harness eval --pool maxsim\n"
 
 
-IDS = ["<script>alert(1)</script>", "</script>", "../../../etc/passwd", "a/b\\c", "\0nul", "\x1b[31mred", "\u202eevil",
-       "x" * 100_000, "é" * 300, "'\"&;|`$(touch)", "-rf", "\ufeffbom", "#c", "%s%n", "{{7*7}}", "=1+1",
-       "\x7f\x01", "   ", "a b", "a\tb", "a\rb", "a\x1cb", "a\x85b", "a\u2028b", "a\xa0b", "%20"]  # fmt: skip
-TEXTS = ["<script>alert(1)</script> moon and sea", "../x \0 \x1b[31m", "\u202e from right to left", "y" * 100_000,
-         "a\tb\nc\u2028d", "</textarea><img src=x onerror=alert(1)>"]  # fmt: skip
+IDS = [
+    "<script>alert(1)</script>",
+    "</script>",
+    "../../../etc/passwd",
+    "a/b\\c",
+    "\0nul",
+    "\x1b[31mred",
+    "\u202eevil",
+    "x" * 100_000,
+    "é" * 300,
+    "'\"&;|`$(touch)",
+    "-rf",
+    "\ufeffbom",
+    "#c",
+    "%s%n",
+    "{{7*7}}",
+    "=1+1",
+    "\x7f\x01",
+    "   ",
+    "a b",
+    "a\tb",
+    "a\rb",
+    "a\x1cb",
+    "a\x85b",
+    "a\u2028b",
+    "a\xa0b",
+    "%20",
+]
+TEXTS = [
+    "<script>alert(1)</script> moon and sea",
+    "../x \0 \x1b[31m",
+    "\u202e from right to left",
+    "y" * 100_000,
+    "a\tb\nc\u2028d",
+    "</textarea><img src=x onerror=alert(1)>",
+]
 
 
 class Tags(HTMLParser):
@@ -153,16 +200,23 @@ def written(folder: Path, ids, judged=None) -> Path:
 
 
 def test_hostile_ids_and_texts_break_no_file_name_no_trec_run_and_no_page(tmp_path):
-    question = {"dataset": str(written(tmp_path / "data", IDS)), "output": tmp_path / "runs", "depth": 8,
-                "pool": "maxsim,mean", "measures": "nDCG@8"}  # fmt: skip
+    question = {
+        "dataset": str(written(tmp_path / "data", IDS)),
+        "output": tmp_path / "runs",
+        "depth": 8,
+        "pool": "maxsim,mean",
+        "measures": "nDCG@8",
+    }
     first = harness.evaluate(**question, lengths="4,8")
     other = harness.evaluate(**question, lengths="4,8", seed=1)
     stress = harness.stress(**question, counts="0,3", inject="hard", explain=f"q{IDS[0]}")
     both = harness.compare(first.path, other.path, output=tmp_path / "runs")
     rankings = sorted(first.path.rglob("*.trec.gz"))
     for path in rankings:
-        theirs = [one._replace(query_id=unquote(one.query_id), doc_id=unquote(one.doc_id))
-                  for one in ir_measures.read_trec_run(str(path))]  # fmt: skip
+        theirs = [
+            one._replace(query_id=unquote(one.query_id), doc_id=unquote(one.doc_id))
+            for one in ir_measures.read_trec_run(str(path))
+        ]
         assert {one.query_id for one in theirs} == {f"q{one}" for one in IDS}
         assert {one.doc_id for one in theirs} <= set(IDS)
         ours = list(RunDirectory(first.path).read_ranking(path))
@@ -185,9 +239,11 @@ def test_an_empty_id_is_refused(tmp_path):
         corpora.load(str(written(tmp_path / "data", ["", "ok"], ["ok"])))
 
 
-PLAIN = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-                     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
-                     max_leaves=6)  # fmt: skip
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=6,
+)
 OPTIONS = st.dictionaries(st.sampled_from(list(names(EvalConfig))) | st.text(max_size=6), PLAIN, max_size=4)
 
 
@@ -206,8 +262,22 @@ def test_any_config_file_is_a_question_that_comes_back_or_is_refused(kind, optio
         assert resolve(kind, **read_config(kind, path)) == asked
 
 
-FORBIDDEN = {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal", "eval", "exec", "read_pickle", "unsafe_load",
-             "full_load", "UnsafeLoader", "FullLoader", "Loader"}  # fmt: skip
+FORBIDDEN = {
+    "pickle",
+    "cPickle",
+    "dill",
+    "joblib",
+    "shelve",
+    "marshal",
+    "eval",
+    "exec",
+    "read_pickle",
+    "unsafe_load",
+    "full_load",
+    "UnsafeLoader",
+    "FullLoader",
+    "Loader",
+}
 
 
 def test_no_code_of_the_product_can_read_a_pickle():

@@ -99,8 +99,10 @@ def test_a_lock_is_held_by_one_at_a_time_and_leaves_nothing(tmp_path):
 
 
 def test_a_lock_that_a_dead_process_left_is_taken(tmp_path):
-    code = (f"import os, pathlib; from harness.files import lock\n"
-            f"with lock(pathlib.Path({str(tmp_path / 'thing')!r}), 'x'): os.kill(os.getpid(), 9)")  # fmt: skip
+    code = (
+        f"import os, pathlib; from harness.files import lock\n"
+        f"with lock(pathlib.Path({str(tmp_path / 'thing')!r}), 'x'): os.kill(os.getpid(), 9)"
+    )
     assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
     assert os.listdir(tmp_path) == [".thing.lock"]  # noqa: PTH208
     with lock(tmp_path / "thing", "x"):

@@ -162,10 +162,21 @@ def test_a_bad_value_is_one_line_that_names_it(given, wanted):
 
 def test_all_mistakes_are_reported_at_once():
     with pytest.raises(OptionError) as caught:
-        resolve(EvalConfig,
-            dataset="scifcat", checkpoint="minilmm", pool="maxsin,topk:0,mean", lengths="0,32,32,x", arms="pda",
-            fill="guassian", candidates="fais", depth=0, measures="nDGC@10", limit=-1, dtype="bfloat", seed="s",
-        )  # fmt: skip
+        resolve(
+            EvalConfig,
+            dataset="scifcat",
+            checkpoint="minilmm",
+            pool="maxsin,topk:0,mean",
+            lengths="0,32,32,x",
+            arms="pda",
+            fill="guassian",
+            candidates="fais",
+            depth=0,
+            measures="nDGC@10",
+            limit=-1,
+            dtype="bfloat",
+            seed="s",
+        )
     wanted = ["scifcat", "minilmm", "maxsin", "topk:0", "length 0", "32 is given twice", "'x'", "pda", "guassian"]
     wanted += ["fais", "depth 0", "nDGC@10", "limit -1", "bfloat", "seed 's'"]
     assert [words for words in wanted if words not in str(caught.value)] == []

@@ -50,8 +50,11 @@ def whole(trial, tmp_path_factory):
 def results(folder):
     """Everything that a run and the cache hold in the end, but for what tells time and for names in the archive."""
     paths = [path for path in folder.rglob("*") if path.is_file() and path.parent != folder]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths
-            if path.name != "manifest.json" or "vectors" in path.parts}  # fmt: skip
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in paths
+        if path.name != "manifest.json" or "vectors" in path.parts
+    }
 
 
 def encoded(folder):

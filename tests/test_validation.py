@@ -27,8 +27,10 @@ def test_both_forms_of_every_operator_are_loops_in_float64():
 def test_what_differs_is_named_with_the_loop_that_it_equals():
     def padded(query, documents):
         longest = max(map(len, documents))
-        return [sum(max(0.0, *token) if len(one) < longest else max(token) for token in (query @ one.T).tolist())
-                for one in documents]  # fmt: skip
+        return [
+            sum(max(0.0, *token) if len(one) < longest else max(token) for token in (query @ one.T).tolist())
+            for one in documents
+        ]
 
     scores = {name: padded(*case) for name, case in CASES.items()}
     rows = {row["case"]: row for row in implementations.explained({"pylate": scores}, CASES)}

@@ -51,8 +51,13 @@ def ask(settings: Row, command: Sequence[str], dataset: Path | str, cache: Path,
     line = [sys.executable, "-m", "validation.determinism", json.dumps(settings), *command]
     threads = str(settings.get("threads", 2))
     environment = {**os.environ, "HARNESS_CACHE": str(cache), "OMP_NUM_THREADS": threads, "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run([*line, "--dataset", str(dataset), "--output", str(output)], env=environment, text=True,
-                          capture_output=True, cwd=Path(__file__).parents[1])  # fmt: skip
+    done = subprocess.run(
+        [*line, "--dataset", str(dataset), "--output", str(output)],
+        env=environment,
+        text=True,
+        capture_output=True,
+        cwd=Path(__file__).parents[1],
+    )
     if done.returncode:
         raise RuntimeError(f"{' '.join(line)} failed:\n{done.stderr}")
     [run] = output.glob(f"{command[0]}-*")
@@ -93,8 +98,14 @@ def child(settings: Row, command: list[str]) -> None:
     cli.main()
 
 
-def compared(corpus: str, dataset: Path | str, settings: dict[str, Row], commands: dict[str, list[str]],
-             work: Path, cached: Path | None = None) -> list[Row]:  # fmt: skip
+def compared(
+    corpus: str,
+    dataset: Path | str,
+    settings: dict[str, Row],
+    commands: dict[str, list[str]],
+    work: Path,
+    cached: Path | None = None,
+) -> list[Row]:
     """A row a command and setting: whether its files are those of the first setting.
 
     cached: where finished vectors are; they are linked, and candidates and indexes made anew. Else all is made anew.
@@ -109,12 +120,17 @@ def compared(corpus: str, dataset: Path | str, settings: dict[str, Row], command
             answer = ask(how, words, dataset, cache, work / f"runs-{corpus}-{at}")
             base = first.setdefault(command, answer)
             other = base.differing(answer)
-            rows.append({
-                "corpus": corpus, "command": command, "with": name, "files": len(answer.files),
-                "summary.csv": answer.files["summary.csv"][:16],
-                "vectors": "from the cache" if cached else "same" if answer.vectors == base.vectors else "differ",
-                "all files": "same bytes" if not other else f"{len(other)} differ: {', '.join(other[:3])}",
-            })  # fmt: skip
+            rows.append(
+                {
+                    "corpus": corpus,
+                    "command": command,
+                    "with": name,
+                    "files": len(answer.files),
+                    "summary.csv": answer.files["summary.csv"][:16],
+                    "vectors": "from the cache" if cached else "same" if answer.vectors == base.vectors else "differ",
+                    "all files": "same bytes" if not other else f"{len(other)} differ: {', '.join(other[:3])}",
+                }
+            )
             print(*rows[-1].values(), sep="  ", file=sys.stderr, flush=True)
     return rows
 
@@ -148,9 +164,15 @@ def dtypes() -> Iterator[Row]:
         made[dtype] = run.summary[run.summary["measure"] == "nDCG@10"].assign(said=said)
     both = made["float32"].merge(made["bfloat16"], on=["arm", "pool", "length"], suffixes=("", "_short"))
     for cell in both.itertuples():
-        yield {"arm": cell.arm, "pool": cell.pool, "length": cell.length, "float32": cell.value,
-               "bfloat16": cell.value_short, "difference": cell.value_short - cell.value,
-               "manifests": f"{cell.said} / {cell.said_short}"}  # fmt: skip
+        yield {
+            "arm": cell.arm,
+            "pool": cell.pool,
+            "length": cell.length,
+            "float32": cell.value,
+            "bfloat16": cell.value_short,
+            "difference": cell.value_short - cell.value,
+            "manifests": f"{cell.said} / {cell.said_short}",
+        }
 
 
 TEXT = """
@@ -182,9 +204,13 @@ def main(folder: Path) -> Path:
         rows = compared("part of SciFact", part, THREADS | TASKS | VECTORS, COMMANDS, work)
         rows += compared("SciFact", "scifact", THREADS, {"eval": COMMANDS["eval"]}, work, cache_folder())
     tables = {"same-question": rows, "float32-and-bfloat16": last}
-    return pages.write(folder, "determinism", "Does the same question give the same bytes?",
-                       TEXT.format(queries=QUERIES, others=OTHERS),
-                       {name: pd.DataFrame(one) for name, one in tables.items()})  # fmt: skip
+    return pages.write(
+        folder,
+        "determinism",
+        "Does the same question give the same bytes?",
+        TEXT.format(queries=QUERIES, others=OTHERS),
+        {name: pd.DataFrame(one) for name, one in tables.items()},
+    )
 
 
 if __name__ == "__main__":

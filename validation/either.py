@@ -47,10 +47,13 @@ def tested(judged: str, seed: int, queries: int = evidence.QUERIES, lengths: Seq
         hurt = harness.stress(**asked, inject="hard", counts=list(COUNTS))
         parts = [pd.read_csv(run.path / "tests.csv") for run in (swept, hurt)]
     places = ["slope" if one == "slope" else f"L = {one}" for one in parts[0]["length"]]
-    table = pd.concat([
-        parts[0].assign(command="eval", test=places),
-        parts[1].assign(command="stress", test=[f"loss, K = {one}" for one in parts[1]["count"]]),
-    ], ignore_index=True)  # fmt: skip
+    table = pd.concat(
+        [
+            parts[0].assign(command="eval", test=places),
+            parts[1].assign(command="stress", test=[f"loss, K = {one}" for one in parts[1]["count"]]),
+        ],
+        ignore_index=True,
+    )
     table["call"] = [call(*row) for row in zip(table["mean_difference"], table["p_holm"], strict=True)]
     keep = ["command", "test", "n", "mean_difference", "t", "p", "p_holm", "wins", "ties", "losses", "call"]
     return table[keep].assign(collection=judged, seed=seed)[["collection", "seed", *keep]]

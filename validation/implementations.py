@@ -102,8 +102,13 @@ def from_peers() -> tuple[dict[str, dict[str, list[float]]], dict[str, str]]:
     if not python.exists():
         return {}, {}
     root = Path(__file__).parents[1]
-    done = subprocess.run([python, "-m", __spec__.name, *THERE], cwd=root, check=True, stdout=subprocess.PIPE,
-                          env={**os.environ, "PYTHONPATH": str(root)})  # fmt: skip
+    done = subprocess.run(
+        [python, "-m", __spec__.name, *THERE],
+        cwd=root,
+        check=True,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
     found = json.loads(done.stdout.splitlines()[-1])
     return found["scores"], found["versions"]
 
@@ -123,8 +128,11 @@ def operators(of: dict[str, Case]):
                 plain = [operator(torch.from_numpy(query @ one.T)).sum().item() for one in cut[1]]
                 for form, scores in (("compiled", load("harness", spec)(*cut)), ("torch", plain)):
                     worst[form] = max(worst[form], apart(scores, expected))
-        yield {"operator": spec, **{f"{form}, of a score": one for form, one in worst.items()},
-               **{f"{form}, a token": one / len(query) for form, one in worst.items()}}  # fmt: skip
+        yield {
+            "operator": spec,
+            **{f"{form}, of a score": one for form, one in worst.items()},
+            **{f"{form}, a token": one / len(query) for form, one in worst.items()},
+        }
 
 
 def explained(scores: dict[str, dict[str, list[float]]], of: dict[str, Case]):
@@ -174,13 +182,26 @@ def main(folder: Path) -> Path:
     versions |= {name: version(package) for name, package in HERE.items() if name in scores}
     missing = [name for name in (*HERE, *THERE) if name not in scores]
     rows = [
-        {"implementation": f"{name} {versions[name]}", "case": case, "documents": len(of[case][1]),
-         "max difference": (found := apart(got, loop("maxsim", of[case]))),
-         "equal": "yes" if found <= CLOSE else "no, see below"}
-        for name, by_case in scores.items() for case, got in by_case.items()
-    ]  # fmt: skip
-    rows += [{"implementation": name, "case": "not installed: make validation", "documents": 0,
-              "max difference": math.nan, "equal": "not tried"} for name in missing]  # fmt: skip
+        {
+            "implementation": f"{name} {versions[name]}",
+            "case": case,
+            "documents": len(of[case][1]),
+            "max difference": (found := apart(got, loop("maxsim", of[case]))),
+            "equal": "yes" if found <= CLOSE else "no, see below",
+        }
+        for name, by_case in scores.items()
+        for case, got in by_case.items()
+    ]
+    rows += [
+        {
+            "implementation": name,
+            "case": "not installed: make validation",
+            "documents": 0,
+            "max difference": math.nan,
+            "equal": "not tried",
+        }
+        for name in missing
+    ]
     tables = {"maxsim": rows, "operators": list(operators(of)), "explained": list(explained(scores, of))}
     note = f"Not installed here, and not compared: {', '.join(missing)}.\n\n" if missing else ""
     frames = {name: pd.DataFrame(rows) for name, rows in tables.items()}

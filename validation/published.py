@@ -39,8 +39,14 @@ def asked(command: str, **question: str) -> tuple[Any, str]:
 
 
 def row(figure: str, theirs: Any, ours: Any, difference: Any, command: str, agrees: bool) -> Row:
-    return {"figure": figure, "theirs": theirs, "ours": ours, "difference": difference,
-            "agrees": "yes" if agrees else "no", "command": f"`{command}`"}  # fmt: skip
+    return {
+        "figure": figure,
+        "theirs": theirs,
+        "ours": ours,
+        "difference": difference,
+        "agrees": "yes" if agrees else "no",
+        "command": f"`{command}`",
+    }
 
 
 def on_scifact() -> Iterator[Row]:
@@ -68,22 +74,35 @@ def synthetic() -> Iterator[Row]:
 
     for pool, theirs in (("maxsim", 0.78), ("topk:4", 0.45), ("softmax:1.0", 0.18)):
         ours = float(during("gini", pool)["value"].mean())
-        yield row(f"synthetic, Gini while training: {pool}", theirs, ours, ours - theirs, command,
-                  abs(ours - theirs) < 0.01)  # fmt: skip
+        yield row(
+            f"synthetic, Gini while training: {pool}", theirs, ours, ours - theirs, command, abs(ours - theirs) < 0.01
+        )
     for pool in ("maxsim", "topk:4", "softmax:1.0"):
         one = during("recall", pool).sort_values("epoch").iloc[-1]
         inside = 0.33 <= one["value"] <= 0.38
         below = one["ci_high"] < 0.33
         theirs = "below 0.33" if pool.startswith("softmax") else "0.33 to 0.38"
         ours, difference = float(one["value"]), "inside" if inside else "below" if below else "outside"
-        yield row(f"synthetic, Recall@1 held out, last epoch: {pool}", theirs, ours, difference, command,
-                  below if pool.startswith("softmax") else inside)  # fmt: skip
+        yield row(
+            f"synthetic, Recall@1 held out, last epoch: {pool}",
+            theirs,
+            ours,
+            difference,
+            command,
+            below if pool.startswith("softmax") else inside,
+        )
     for length, theirs in ((32, ["maxsim", "topk:4", "softmax:1.0"]), (256, ["topk:4", "maxsim", "softmax:1.0"])):
         grown = table[(table["measure"] == "recall") & (table["split"] == "heldout") & (table["length"] == str(length))]
         ours = dict(zip(grown["pool"], grown["value"], strict=True))
         same = order(ours) == theirs
-        yield row(f"synthetic, order of Recall@1 at M = {length}", " > ".join(theirs), ordered(ours),
-                  "same order" if same else "another order", command, same)  # fmt: skip
+        yield row(
+            f"synthetic, order of Recall@1 at M = {length}",
+            " > ".join(theirs),
+            ordered(ours),
+            "same order" if same else "another order",
+            command,
+            same,
+        )
 
 
 def ordered(values: dict[str, float]) -> str:
@@ -95,11 +114,19 @@ def real_model() -> Iterator[Row]:
     run, command = asked("gradients", dataset="scifact", pool="maxsim,topk:5,softmax:1.0")
     whole = run.summary[run.summary["length"] == run.summary["length"].max()]
     tests = run.tests[run.tests["length"].astype(str) == str(whole["length"].iloc[0])]
-    ours, theirs = dict(zip(whole["pool"], whole["gini"], strict=True)), {"maxsim": 0.983, "topk:5": 0.951,
-                                                                        "softmax:1.0": 0.883}  # fmt: skip
+    ours, theirs = (
+        dict(zip(whole["pool"], whole["gini"], strict=True)),
+        {"maxsim": 0.983, "topk:5": 0.951, "softmax:1.0": 0.883},
+    )
     same, p = order(ours) == order(theirs), tests["p_holm"].max()
-    yield row("real model, order of Gini", ordered(theirs), ordered(ours),
-              f"{'same order' if same else 'another order'}, largest p {p:.0e}", command, same)  # fmt: skip
+    yield row(
+        "real model, order of Gini",
+        ordered(theirs),
+        ordered(ours),
+        f"{'same order' if same else 'another order'}, largest p {p:.0e}",
+        command,
+        same,
+    )
     run, command = asked("stress", dataset="scifact", pool="maxsim,topk:4,topk:16,softmax:1.0")
     table = run.summary[(run.summary["inject"] == "hard") & (run.summary["count"] == 100)]
     theirs = {"maxsim": 0.278, "topk:4": 0.293, "softmax:1.0": 0.676}
@@ -107,8 +134,14 @@ def real_model() -> Iterator[Row]:
         kept = table[(table["measure"] == measure) & table["pool"].isin(theirs)]
         ours = dict(zip(kept["pool"], kept["retained"], strict=True))
         same = order(ours) == order(theirs)
-        yield row(f"real model, order of {measure} retained at K = 100", ordered(theirs), ordered(ours),
-                  "same order" if same else "another order", command, same)  # fmt: skip
+        yield row(
+            f"real model, order of {measure} retained at K = 100",
+            ordered(theirs),
+            ordered(ours),
+            "same order" if same else "another order",
+            command,
+            same,
+        )
 
 
 def order(values: dict[str, float]) -> list[str]:
@@ -134,15 +167,18 @@ def bm25_step_by_step() -> Iterator[Row]:
     steps = {
         "ours: words of two letters or more, Snowball's English stems": (r"(?u)\b\w\w+\b", "english"),
         "and words of one letter": (r"(?u)\b\w+\b", "english"),
-        "and words with a point or an apostrophe inside, as Lucene's tokenizer has them":
-            (r"(?u)\w+(?:['’.]\w+)*", "english"),
+        "and words with a point or an apostrophe inside, as Lucene's tokenizer has them": (
+            r"(?u)\w+(?:['’.]\w+)*",
+            "english",
+        ),
         "and Porter's stems, as Lucene's analyzer has them": (r"(?u)\w+(?:['’.]\w+)*", "porter"),
-    }  # fmt: skip
+    }
     for step, (pattern, stems) in steps.items():
 
         def words(texts: Iterable[str], pattern: str = pattern, stems: str = stems) -> Any:
-            return bm25s.tokenize(list(texts), stopwords="en", stemmer=Stemmer.Stemmer(stems), token_pattern=pattern,
-                                  show_progress=False)  # fmt: skip
+            return bm25s.tokenize(
+                list(texts), stopwords="en", stemmer=Stemmer.Stemmer(stems), token_pattern=pattern, show_progress=False
+            )
 
         index = bm25s.BM25(method="lucene", **BM25)
         index.index(words(one.text for one in dataset.documents), show_progress=False)
@@ -195,6 +231,10 @@ def main(folder: Path) -> Path:
         "minilm-256": list(cut_before()),
         "bm25": list(bm25_step_by_step()),
     }
-    return pages.write(folder, "published", "Are published figures reproduced?",
-                       TEXT.format(output=OUTPUT, own=OWN, close=CLOSE, **BM25),
-                       {name: pd.DataFrame(rows) for name, rows in tables.items()})  # fmt: skip
+    return pages.write(
+        folder,
+        "published",
+        "Are published figures reproduced?",
+        TEXT.format(output=OUTPUT, own=OWN, close=CLOSE, **BM25),
+        {name: pd.DataFrame(rows) for name, rows in tables.items()},
+    )

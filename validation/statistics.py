@@ -32,12 +32,22 @@ def main(folder: Path) -> Path:
 
 
 def publish(
-    folder: Path, intervals: pd.DataFrame, tests: pd.DataFrame, corrected: pd.DataFrame, few: pd.DataFrame,
+    folder: Path,
+    intervals: pd.DataFrame,
+    tests: pd.DataFrame,
+    corrected: pd.DataFrame,
+    few: pd.DataFrame,
     seen: pd.DataFrame,
-) -> Path:  # fmt: skip
+) -> Path:
     """Write the page of what was simulated; the hundreds of tests are in a file of their own."""
-    tables = {"summary": summary(intervals, tests, corrected), "outside": outside(intervals, tests), "power": seen,
-              "coverage": intervals, "few-differ": few, "families": corrected}  # fmt: skip
+    tables = {
+        "summary": summary(intervals, tests, corrected),
+        "outside": outside(intervals, tests),
+        "power": seen,
+        "coverage": intervals,
+        "few-differ": few,
+        "families": corrected,
+    }
     said = text(intervals, tests, corrected, seen)
     page = pages.write(folder, "statistics", "Statistics, by simulation", said, tables)
     tests.to_csv(folder / "statistics-tests.csv", index=False, lineterminator="\n")
@@ -49,13 +59,21 @@ def outside(intervals: pd.DataFrame, tests: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for row in intervals[~scarce(intervals) & ~intervals["BCa"].between(0.93, 0.97)].to_dict("records"):
         error = coverage.error(row["BCa"], coverage.COLLECTIONS)
-        rows.append({"rate": "coverage", "of": row["population"], "queries": row["queries"], "measured": row["BCa"],
-                     "error": error})  # fmt: skip
+        rows.append(
+            {
+                "rate": "coverage",
+                "of": row["population"],
+                "queries": row["queries"],
+                "measured": row["BCa"],
+                "error": error,
+            }
+        )
     for row in tests[(tests["collections"] >= ENOUGH) & ~tests["rejected"].between(0.04, 0.06)].to_dict("records"):
         named = f"{row['command']} {row['tests']}, {row['pool']}, {row['place']}"
         error = coverage.error(row["rejected"], row["collections"])
-        rows.append({"rate": "rejection", "of": named, "queries": row["queries"], "measured": row["rejected"],
-                     "error": error})  # fmt: skip
+        rows.append(
+            {"rate": "rejection", "of": named, "queries": row["queries"], "measured": row["rejected"], "error": error}
+        )
     return pd.DataFrame(rows, columns=["rate", "of", "queries", "measured", "error"])
 
 
@@ -75,8 +93,15 @@ def summary(intervals: pd.DataFrame, tests: pd.DataFrame, corrected: pd.DataFram
 
 def _row(check: str, asked: str, rates: pd.Series, low: float, high: float) -> dict[str, object]:
     inside = int(rates.between(low, high).sum())
-    return {"check": check, "asked": asked, "cells": len(rates), "inside": inside, "mean": rates.mean(),
-            "least": rates.min(), "most": rates.max()}  # fmt: skip
+    return {
+        "check": check,
+        "asked": asked,
+        "cells": len(rates),
+        "inside": inside,
+        "mean": rates.mean(),
+        "least": rates.min(),
+        "most": rates.max(),
+    }
 
 
 def scarce(intervals: pd.DataFrame) -> pd.Series:
@@ -92,10 +117,13 @@ def text(intervals: pd.DataFrame, tests: pd.DataFrame, corrected: pd.DataFrame, 
     fair, rare = intervals[~scarce(intervals)], intervals[scarce(intervals)]
     held, rejected = int(fair["BCa"].between(0.93, 0.97).sum()), tests.loc[tests["collections"] >= ENOUGH, "rejected"]
     at = seen[seen["queries"] == 300]
-    errors = [f"{100 * coverage.error(*one):.1f}" for one in (
-        (0.95, coverage.COLLECTIONS), (0.05, nulls.COLLECTIONS), (0.05, nulls.FAMILIES))]  # fmt: skip
-    least, corrected_least = (f"{at[name].min():.4f} to {at[name].max():.4f}"
-                              for name in ("least seen", "least seen after Holm"))  # fmt: skip
+    errors = [
+        f"{100 * coverage.error(*one):.1f}"
+        for one in ((0.95, coverage.COLLECTIONS), (0.05, nulls.COLLECTIONS), (0.05, nulls.FAMILIES))
+    ]
+    least, corrected_least = (
+        f"{at[name].min():.4f} to {at[name].max():.4f}" for name in ("least seen", "least seen after Holm")
+    )
     return f"""
 Collections of 50, 160 and 300 queries are drawn with replacement from real per-query values (SciFact, 300 claims,
 MiniLM; `validation/simulated/queries.csv`) and from distributions written down, so that the truth is known.

@@ -42,10 +42,14 @@ def world(seed: int, documents: int = 12, queries: int = 6) -> Files:
     texts = {one: " ".join(draw.choices(words, k=draw.randint(1, 3))) for one in ids}
     corpus = "".join(json.dumps({"_id": one, "text": text}) + "\n" for one, text in texts.items())
     lines = "".join(json.dumps({"_id": f"q{at}", "text": draw.choice(words)}) + "\n" for at in asked)
-    judged = "".join(f"q{query}\t{one}\t{draw.choice([0, 1, 1, 2])}\n" for query in asked for one in
-                     draw.sample(ids, 3))  # fmt: skip
-    files: Files = {"corpus.jsonl": corpus.encode(), "queries.jsonl": lines.encode(),
-                    "qrels/test.tsv": b"query-id\tcorpus-id\tscore\n" + judged.encode()}  # fmt: skip
+    judged = "".join(
+        f"q{query}\t{one}\t{draw.choice([0, 1, 1, 2])}\n" for query in asked for one in draw.sample(ids, 3)
+    )
+    files: Files = {
+        "corpus.jsonl": corpus.encode(),
+        "queries.jsonl": lines.encode(),
+        "qrels/test.tsv": b"query-id\tcorpus-id\tscore\n" + judged.encode(),
+    }
     for role, names in (("documents", ids), ("queries", [f"q{at}" for at in asked])):
         counts = numbers.integers(1, 5, len(names))
         vectors = np.eye(4, dtype=np.float16)[numbers.integers(0, 3, int(counts.sum()))]

@@ -75,12 +75,28 @@ def _configs(_: Place) -> list[Files]:
 
 
 def _cards(_: Place) -> list[Files]:
-    corpus = {"toy/corpus.jsonl": b'{"_id": "d", "title": "t", "text": "x"}\n',
-              "toy/queries.jsonl": b'{"_id": "q", "text": "y"}\n', "toy/qrels/test.tsv": b"q\td\t1\n"}  # fmt: skip
-    toy = {"source": "beir", "about": "a toy", "splits": ["test"], "url": "https://example.org/x.zip", "licence": "",
-           "query_length": 32, "document_length": 180, "md5": "0" * 32, "drop_empty": False}  # fmt: skip
-    world = {"source": "synthetic", "splits": ["test", "train"], "checkpoint": "concepts",
-             "world": {"queries": 4, "patches": 16, "tokens": 8, "support": 4, "shared": 2, "mixed": 2}}  # fmt: skip
+    corpus = {
+        "toy/corpus.jsonl": b'{"_id": "d", "title": "t", "text": "x"}\n',
+        "toy/queries.jsonl": b'{"_id": "q", "text": "y"}\n',
+        "toy/qrels/test.tsv": b"q\td\t1\n",
+    }
+    toy = {
+        "source": "beir",
+        "about": "a toy",
+        "splits": ["test"],
+        "url": "https://example.org/x.zip",
+        "licence": "",
+        "query_length": 32,
+        "document_length": 180,
+        "md5": "0" * 32,
+        "drop_empty": False,
+    }
+    world = {
+        "source": "synthetic",
+        "splits": ["test", "train"],
+        "checkpoint": "concepts",
+        "world": {"queries": 4, "patches": 16, "tokens": 8, "support": 4, "shared": 2, "mixed": 2},
+    }
     return [{"toy.yaml": yaml.safe_dump(toy).encode(), **corpus}, {"world.yaml": yaml.safe_dump(world).encode()}]
 
 

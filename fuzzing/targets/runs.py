@@ -79,22 +79,47 @@ def made(place: Place) -> dict[str, Files]:
     judged = HEADED + b"q3\td4\t1\nq4\td5\t1\nq5\td6\t1\nq6\td7\t1\n"
     items = {"documents": _items(documents, Document), "queries": _items(queries, Query)}
     vectors = files(items, "safetensors")
-    lay({"corpus.jsonl": documents, "queries.jsonl": queries, "qrels/test.tsv": judged,
-         **{f"vectors/{name}": content for name, content in vectors.items()}}, place)  # fmt: skip
+    lay(
+        {
+            "corpus.jsonl": documents,
+            "queries.jsonl": queries,
+            "qrels/test.tsv": judged,
+            **{f"vectors/{name}": content for name, content in vectors.items()},
+        },
+        place,
+    )
     output = place.root / "sound"
-    question = {**SMALL, "dataset": str(place.given), "checkpoint": f"embeddings:{place.given / 'vectors'}",
-                "output": output}  # fmt: skip
+    question = {
+        **SMALL,
+        "dataset": str(place.given),
+        "checkpoint": f"embeddings:{place.given / 'vectors'}",
+        "output": output,
+    }
     asked = {**question, "measures": "nDCG@10,R@1", "depth": 10}
     done = {
         "eval": harness.evaluate(**asked, lengths="4,8"),
         "stress": harness.stress(**asked, counts="0,3", inject="hard"),
         "gradients": harness.gradients(**question, lengths="4,8", pairs=4),
-        "synth": harness.synth(output=output, pool="maxsim,mean", seeds=2, epochs=2, every=1, queries=16, gallery=8,
-                                batch=8, lengths="16,32", counts="0,3", inject="hard", train_length="16"),
-    }  # fmt: skip
+        "synth": harness.synth(
+            output=output,
+            pool="maxsim,mean",
+            seeds=2,
+            epochs=2,
+            every=1,
+            queries=16,
+            gallery=8,
+            batch=8,
+            lengths="16,32",
+            counts="0,3",
+            inject="hard",
+            train_length="16",
+        ),
+    }
     asked |= {"seed": 1}
-    again = {"eval": harness.evaluate(**asked, lengths="4,8"), "stre": harness.stress(**asked, counts="0,3",
-                                                                                     inject="hard")}  # fmt: skip
+    again = {
+        "eval": harness.evaluate(**asked, lengths="4,8"),
+        "stre": harness.stress(**asked, counts="0,3", inject="hard"),
+    }
     done["compare"] = harness.compare(done["eval"].path, again["eval"].path, output=output)
     (place.root / "other").mkdir()
     for name, one in again.items():

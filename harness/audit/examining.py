@@ -87,10 +87,15 @@ class Audit:
     def record(self) -> dict[str, Any]:
         """As JSON has it."""
         checks = [
-            {"check": one.law.name, "claim": one.law.claim, "result": one.result, "note": one.note,
-             "counterexample": one.counterexample and one.counterexample.record()}
+            {
+                "check": one.law.name,
+                "claim": one.law.claim,
+                "result": one.result,
+                "note": one.note,
+                "counterexample": one.counterexample and one.counterexample.record(),
+            }
             for one in self.results
-        ]  # fmt: skip
+        ]
         return {"target": self.target, "pool": self.pool, "holds": self.holds, "checks": checks}
 
 

@@ -87,8 +87,9 @@ def harness(pool: str) -> Scorer:
     def score(query, documents):
         queries, stored = vectors([query]), vectors(documents)
         wanted = Candidates(queries.ids, stored.ids, np.arange(len(stored))[None], "exact", 1.0)
-        return sweep(stored, queries, wanted, Arm("truncate", None, None), [int(stored.counts.max())],
-                     [operator]).values[0, 0, 0]  # fmt: skip
+        return sweep(
+            stored, queries, wanted, Arm("truncate", None, None), [int(stored.counts.max())], [operator]
+        ).values[0, 0, 0]
 
     return score
 

@@ -149,8 +149,9 @@ def _best(scores: np.ndarray, places: np.ndarray, depth: int) -> np.ndarray:
         return np.lexsort((np.broadcast_to(places, scores.shape), -scores), axis=1)
     least = np.partition(scores, -depth, axis=1)[:, -depth]
     near = [np.flatnonzero(mine >= bound) for mine, bound in zip(scores, least, strict=True)]
-    return np.stack([rows[np.lexsort((places[rows], -mine[rows]))[:depth]]
-                     for mine, rows in zip(scores, near, strict=True)])  # fmt: skip
+    return np.stack(
+        [rows[np.lexsort((places[rows], -mine[rows]))[:depth]] for mine, rows in zip(scores, near, strict=True)]
+    )
 
 
 def _fill(found: Sequence[np.ndarray], depth: int) -> np.ndarray:
@@ -254,8 +255,16 @@ def faiss(search: Search) -> Ranked:
             (moved.search, serial) if moved else (functools.partial(faiss_index.nearest, path), search.engine)
         )
         tokens = np.asarray(search.queries.vectors[:], np.float32)
-        ask = functools.partial(_ranked, near, WIDEST_GPU if moved else WIDEST, tokens, search.queries.offsets,
-                                search.vectors.offsets, ties(search.vectors.ids), search.depth + 1)  # fmt: skip
+        ask = functools.partial(
+            _ranked,
+            near,
+            WIDEST_GPU if moved else WIDEST,
+            tokens,
+            search.queries.offsets,
+            search.vectors.offsets,
+            ties(search.vectors.ids),
+            search.depth + 1,
+        )
         blocks = (range(first, min(first + BLOCK, len(rows))) for first in range(0, len(rows), BLOCK))
         with (
             search.stages("candidates: search", len(rows), "queries") as advance,
@@ -268,9 +277,15 @@ def faiss(search: Search) -> Ranked:
 
 
 def _ranked(
-    near: Near, widest: int, tokens: np.ndarray, bounds: np.ndarray, offsets: np.ndarray, places: np.ndarray,
-    depth: int, queries: range,
-) -> np.ndarray:  # fmt: skip
+    near: Near,
+    widest: int,
+    tokens: np.ndarray,
+    bounds: np.ndarray,
+    offsets: np.ndarray,
+    places: np.ndarray,
+    depth: int,
+    queries: range,
+) -> np.ndarray:
     """The best documents of some queries, int64 (queries, depth); bounds are of the tokens, offsets of the patches."""
     found, most = [], min(widest, int(offsets[-1]))
     for query in queries:

@@ -70,8 +70,10 @@ def most_hurt(per_query: pd.DataFrame, most: int = 100) -> list[str]:
 def loss(values: pd.DataFrame) -> pd.Series:
     """By query the mean without injection less the mean at the largest count."""
     counts = values["count"]
-    clean, worst = (values[counts == count].groupby("query_id", sort=False)["value"].mean()
-                    for count in (counts.min(), counts.max()))  # fmt: skip
+    clean, worst = (
+        values[counts == count].groupby("query_id", sort=False)["value"].mean()
+        for count in (counts.min(), counts.max())
+    )
     return clean - worst
 
 

@@ -132,9 +132,18 @@ def label(runs: Sequence[Result]) -> dict[str, Result]:
 def _baseline(asked: str | None, labelled: dict[str, Result]) -> str:
     if asked is None:
         return next(iter(labelled))
-    found = [name for name, run in labelled.items()
-             if asked in (name, str(run.manifest.config["checkpoint"]), slug(str(run.manifest.config["checkpoint"])),
-                          run.path.name, str(run.path))]  # fmt: skip
+    found = [
+        name
+        for name, run in labelled.items()
+        if asked
+        in (
+            name,
+            str(run.manifest.config["checkpoint"]),
+            slug(str(run.manifest.config["checkpoint"])),
+            run.path.name,
+            str(run.path),
+        )
+    ]
     if len(found) > 1:
         raise OptionError(f"baseline {asked!r} may be {examples(found)}; give one of these")
     if not found:

@@ -117,9 +117,16 @@ def score(
     with context.stages(f"score {name}", wanted, "documents") as advance:
         engine = Kept(context.engine, run.part(name))
         return sweep(
-            inputs.documents, inputs.queries, candidates, arm_of(config, name), config.lengths, pools, engine, advance,
+            inputs.documents,
+            inputs.queries,
+            candidates,
+            arm_of(config, name),
+            config.lengths,
+            pools,
+            engine,
+            advance,
             context.accelerator,
-        )  # fmt: skip
+        )
 
 
 def arm_of(config: EvalConfig, name: str) -> Arm:

@@ -20,9 +20,11 @@ class ListConfig(Config):
     command = "list"
 
     what: str = option(
-        "all", readers.known((*listing.LISTS, "all"), "list"),
-        "datasets, pools, fills, checkpoints, scorers or runs; all if left out.", argument=True,
-    )  # fmt: skip
+        "all",
+        readers.known((*listing.LISTS, "all"), "list"),
+        "datasets, pools, fills, checkpoints, scorers or runs; all if left out.",
+        argument=True,
+    )
     output: Path = option(Path("runs"), readers.path, "Folder of runs.", running=True)
 
 

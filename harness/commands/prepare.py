@@ -73,9 +73,17 @@ def notes(config: Retrieval, dataset: Dataset, documents: MultiVectors, encoder:
 def find_candidates(config: Reranking, inputs: Inputs, context: RunContext) -> Candidates:
     """The documents reranked for every query."""
     search = candidates.Search(
-        inputs.dataset, inputs.documents, inputs.queries, config.depth, config.index, context.stages, cache_folder(),
-        context.device, context.engine, context.engine.wide,
-    )  # fmt: skip
+        inputs.dataset,
+        inputs.documents,
+        inputs.queries,
+        config.depth,
+        config.index,
+        context.stages,
+        cache_folder(),
+        context.device,
+        context.engine,
+        context.engine.wide,
+    )
     return candidates.find(config.candidates, search)
 
 

@@ -27,8 +27,12 @@ FORMER = "harness"  # what the distribution was called, and its version in manif
 def program() -> dict[str, Any]:
     """What answers, and when: the manifest's revision, source, versions and time."""
     numbers = {**versions(), "compiled": compiled_digest()}
-    return {"git_revision": git_revision(), "source": source(), "versions": numbers,
-            "answered": datetime.now(UTC).isoformat(timespec="seconds")}  # fmt: skip
+    return {
+        "git_revision": git_revision(),
+        "source": source(),
+        "versions": numbers,
+        "answered": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
 
 
 @functools.cache
@@ -98,8 +102,11 @@ def differences(manifest: Manifest) -> list[str]:
     now, then = program(), dict(manifest.versions)
     if FORMER in then:
         then[DISTRIBUTION] = then.pop(FORMER)
-    found = [f"{name} {version}, now {now['versions'].get(name, 'missing')}" for name, version in then.items()
-             if now["versions"].get(name) != version]  # fmt: skip
+    found = [
+        f"{name} {version}, now {now['versions'].get(name, 'missing')}"
+        for name, version in then.items()
+        if now["versions"].get(name) != version
+    ]
     key = "source" if manifest.source else "git_revision"
     if getattr(manifest, key) != now[key]:
         found.insert(0, f"harness at {_code(vars(manifest))}, now {_code(now)}")

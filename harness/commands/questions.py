@@ -76,9 +76,10 @@ class Retrieval(Strict):
     split: str | None = option(None, readers.text, "Judged split.", "the dataset's first")
     checkpoint: str = option("minilm", readers.checkpoint, "minilm, a local folder, a hub id, or embeddings:FOLDER.")
     pool: tuple[str, ...] = option(
-        ("maxsim",), readers.each(readers.pool),
+        ("maxsim",),
+        readers.each(readers.pool),
         "Aggregators, e.g. maxsim,topk:4,softmax:0.1; the first is the baseline.",
-    )  # fmt: skip
+    )
     limit: int | None = option(None, readers.whole(1), "Use only the first queries.")
     seed: int = option(0, readers.whole(0), "Seed of everything random.")
     dtype: str = option(

@@ -198,8 +198,10 @@ def measure(
 ) -> dict[str, list[dict]]:
     """Rows of lengths.csv and injection.csv."""
     longest = max(config.lengths)
-    swept = {name: by_length(aggregator, encoded(trained, raw, longest, config), list(config.lengths))
-             for name, raw in splits.items()}  # fmt: skip
+    swept = {
+        name: by_length(aggregator, encoded(trained, raw, longest, config), list(config.lengths))
+        for name, raw in splits.items()
+    }
     lengths = [
         {"split": name, "length": length, "recall": value}
         for name, values in swept.items()
@@ -212,8 +214,10 @@ def measure(
 def write(run: RunDirectory, config: SynthConfig, found: Iterable[dict[str, list[dict[str, Any]]]]) -> None:
     """The tables and charts of all trials."""
     parts = list(found)
-    tables = {name: pd.DataFrame([row for part in parts for row in part[name]], columns=columns)
-              for name, columns in TABLES.items()}  # fmt: skip
+    tables = {
+        name: pd.DataFrame([row for part in parts for row in part[name]], columns=columns)
+        for name, columns in TABLES.items()
+    }
     values = analysis.measured(**tables)
     tables |= {"summary": analysis.summarise(values), "tests": analysis.compare(values, list(config.pool))}
     for name, table in tables.items():

@@ -135,8 +135,11 @@ def places(config: TrainConfig, output: Path) -> dict[Path, TrainConfig]:
     """Every checkpoint's folder, and the question it alone answers."""
     seeds = range(config.seed, config.seed + config.seeds)
     alone = len(config.pool) * config.seeds == 1
-    return {output if alone else output / f"{slug(pool)}-seed{seed}": replace(config, pool=(pool,), seed=seed, seeds=1)
-            for pool in config.pool for seed in seeds}  # fmt: skip
+    return {
+        output if alone else output / f"{slug(pool)}-seed{seed}": replace(config, pool=(pool,), seed=seed, seeds=1)
+        for pool in config.pool
+        for seed in seeds
+    }
 
 
 def check(folders: dict[Path, TrainConfig]) -> None:
@@ -154,8 +157,10 @@ def check(folders: dict[Path, TrainConfig]) -> None:
             found = read_config(TrainConfig, record)
         other = found and [key for key, value in config.plain().items() if found.get(key) != value]
         if other:
-            problems.add(f"output {str(folder)!r} holds a training with another {', '.join(other)};"
-                         " give another --output, or remove it")  # fmt: skip
+            problems.add(
+                f"output {str(folder)!r} holds a training with another {', '.join(other)};"
+                " give another --output, or remove it"
+            )
     problems.stop(OptionError)
 
 
@@ -239,9 +244,14 @@ def trained(
 
 
 def learn(
-    model: Any, config: TrainConfig, material: Material, place: Path, alive: Callable[[], None],
-    step: Callable[[int, str], None], tell: Callable[[str], None],
-) -> list[dict[str, Any]]:  # fmt: skip
+    model: Any,
+    config: TrainConfig,
+    material: Material,
+    place: Path,
+    alive: Callable[[], None],
+    step: Callable[[int, str], None],
+    tell: Callable[[str], None],
+) -> list[dict[str, Any]]:
     """Train to the last epoch and put the best epoch's weights back; rows epoch, loss, measure, value."""
     aggregator = AGGREGATORS.make(config.pool[0])
     recipe = Recipe(config.epochs or 0, config.batch, config.rate or 0.0, config.temperature, config.seed)

@@ -73,8 +73,10 @@ def _named(name: str) -> Card:
         beside = folder.with_name(f"{folder.name}.yaml")
         return _local(folder, card_of(beside) if beside.is_file() else None)
     if folder.is_dir() and (parts := places.inner(folder)):
-        raise OptionError(f"dataset {name!r} is {len(parts)} datasets: {', '.join(parts[:20])}; give one of them, "
-                          f"such as {folder / parts[0]}")  # fmt: skip
+        raise OptionError(
+            f"dataset {name!r} is {len(parts)} datasets: {', '.join(parts[:20])}; give one of them, "
+            f"such as {folder / parts[0]}"
+        )
     if hub.is_name(name):
         return hub.card(name)
     if "/" in name or name.startswith(".") or folder.is_dir():

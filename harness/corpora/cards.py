@@ -66,17 +66,21 @@ def _is_count(value: Any) -> bool:
 
 
 CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "splits": (lambda value: isinstance(value, list | tuple) and bool(value) and all(map(_is_name, value)),
-               "a list of names, the default first, such as [test, train]"),
+    "splits": (
+        lambda value: isinstance(value, list | tuple) and bool(value) and all(map(_is_name, value)),
+        "a list of names, the default first, such as [test, train]",
+    ),
     "drop_empty": (lambda value: isinstance(value, bool), "true or false"),
     "same_ids_are_same": (lambda value: isinstance(value, bool), "true or false"),
     "relevant_from": (_is_number, "a number"),
     "documents": (_is_count, "a whole number"),
     "queries": (_is_count, "a whole number"),
-    "keep": (lambda value: isinstance(value, dict) and all(isinstance(key, str) for key in value),
-             "columns and the values kept, such as {language: english}"),
+    "keep": (
+        lambda value: isinstance(value, dict) and all(isinstance(key, str) for key in value),
+        "columns and the values kept, such as {language: english}",
+    ),
     "config": (lambda value: value is None or _is_name(value), "a name, such as en for en-corpus"),
-}  # fmt: skip
+}
 
 
 def read_card(path: Path, sources: Iterable[str]) -> Card:

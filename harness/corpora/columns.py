@@ -10,8 +10,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 QUERY_IDS = ("query-id", "queryid", "qid", "q-id", "question-id", "questionid", "topic-id", "topicid")
-DOCUMENT_IDS = ("corpus-id", "corpusid", "doc-id", "docid", "pid", "passage-id", "passageid", "document-id",
-                "documentid", "docno", "page-id", "chunk-id")  # fmt: skip
+DOCUMENT_IDS = (
+    "corpus-id",
+    "corpusid",
+    "doc-id",
+    "docid",
+    "pid",
+    "passage-id",
+    "passageid",
+    "document-id",
+    "documentid",
+    "docno",
+    "page-id",
+    "chunk-id",
+)
 TEXTS = ("text", "contents", "content", "passage", "body", "document", "segment", "chunk", "markdown")
 GRADES = ("score", "relevance", "rel", "label", "grade", "judgment", "judgement", "relevant", "qrel")
 ITERATIONS = ("iter", "iteration", "unused", "q0", "0")  # the second of TREC's four columns
@@ -78,11 +90,15 @@ DOCUMENTS = Table(
 PAGES = Table("page", {**DOCUMENTS.columns, "text": ("markdown", "text")}, ("id", "image"), {})
 QUERIES = Table(
     "query",
-    {"id": ("id", *QUERY_IDS), "text": ("query", "question", "text", "contents", "content", "query-text"),
-     "relevant": NESTED, "excluded": ("excluded-ids",)},
+    {
+        "id": ("id", *QUERY_IDS),
+        "text": ("query", "question", "text", "contents", "content", "query-text"),
+        "relevant": NESTED,
+        "excluded": ("excluded-ids",),
+    },
     ("id", "text"),
     {2: ("id", "text")},
-)  # fmt: skip
+)
 QRELS = Table(
     "judgment",
     {"query": (*QUERY_IDS, "query", "topic"), "document": (*DOCUMENT_IDS, "doc", "document", "id"), "grade": GRADES},

@@ -57,16 +57,28 @@ def inspect(name: str, split: str | None = None, strict: bool = False) -> tuple[
     dataset = checked(card, split, raw, None, strict)
     judged = [len(found) for found in dataset.relevant.values()]
     counts: dict[str, int | float] = {
-        "documents": len(dataset.documents), "queries with a relevant document": len(dataset.queries),
-        "judgments": len(dataset.qrels), "relevant documents per query": round(sum(judged) / len(judged), 2),
-    }  # fmt: skip
+        "documents": len(dataset.documents),
+        "queries with a relevant document": len(dataset.queries),
+        "judgments": len(dataset.qrels),
+        "relevant documents per query": round(sum(judged) / len(judged), 2),
+    }
     return Inspection(
-        dataset.name, split, list(card.splits), layout, files, counts,
+        dataset.name,
+        split,
+        list(card.splits),
+        layout,
+        files,
+        counts,
         dict(sorted(Counter(qrel.relevance for qrel in dataset.qrels).items())),
-        {"document": [len(one.text.split()) for one in dataset.documents],
-         "query": [len(one.text.split()) for one in dataset.queries]},
-        duplicates(dataset), dataset.notes, _rows(dataset), dataset.fingerprint,
-    ), dataset  # fmt: skip
+        {
+            "document": [len(one.text.split()) for one in dataset.documents],
+            "query": [len(one.text.split()) for one in dataset.queries],
+        },
+        duplicates(dataset),
+        dataset.notes,
+        _rows(dataset),
+        dataset.fingerprint,
+    ), dataset
 
 
 def duplicates(dataset: Dataset) -> list[list[str]]:
@@ -79,11 +91,12 @@ def duplicates(dataset: Dataset) -> list[list[str]]:
 
 def _rows(dataset: Dataset) -> dict[str, list[tuple[str, ...]]]:
     return {
-        "documents": [(one.id, one.text or str(Path(one.page.path).name if one.page else ""))
-                      for one in dataset.documents[:ROWS]],
+        "documents": [
+            (one.id, one.text or str(Path(one.page.path).name if one.page else "")) for one in dataset.documents[:ROWS]
+        ],
         "queries": [(one.id, one.text) for one in dataset.queries[:ROWS]],
         "judgments": [(one.query_id, one.doc_id, str(one.relevance)) for one in dataset.qrels[:ROWS]],
-    }  # fmt: skip
+    }
 
 
 def summary(counts: Sequence[int]) -> dict[str, float]:
@@ -92,5 +105,10 @@ def summary(counts: Sequence[int]) -> dict[str, float]:
     if not ordered:
         return {}
     last = len(ordered) - 1
-    return {"least": ordered[0], "median": ordered[last // 2], "mean": round(sum(ordered) / len(ordered), 1),
-            "90 %": ordered[round(last * 0.9)], "most": ordered[-1]}  # fmt: skip
+    return {
+        "least": ordered[0],
+        "median": ordered[last // 2],
+        "mean": round(sum(ordered) / len(ordered), 1),
+        "90 %": ordered[round(last * 0.9)],
+        "most": ordered[-1],
+    }

@@ -54,9 +54,14 @@ def _place(name: str) -> tuple[int, str]:
 
 
 def _assemble(
-    card: Card, split: str, raw: Collection, documents: Sequence[Document], queries: Sequence[Query],
-    qrels: Sequence[Qrel], limit: int | None,
-) -> Dataset:  # fmt: skip
+    card: Card,
+    split: str,
+    raw: Collection,
+    documents: Sequence[Document],
+    queries: Sequence[Query],
+    qrels: Sequence[Qrel],
+    limit: int | None,
+) -> Dataset:
     """Judgments of excluded documents and queries without a relevant document left out, the others limited."""
     notes, pairs = raw.notes, exclusion.shared(documents, queries)
     excluded = _joined(raw.excluded, exclusion.excluded(pairs, card.same_ids_are_same))
@@ -127,8 +132,11 @@ def _judged_once(qrels: Sequence[Qrel], problems: Problems, notes: Notes) -> lis
     if len(once) < len(qrels):
         notes.mend(f"{counted(len(qrels) - len(once), 'judgment')} given twice read once")
     grades: dict[tuple[str, str], int] = {}
-    torn = [(one.query_id, one.doc_id) for one in once
-            if grades.setdefault((one.query_id, one.doc_id), one.relevance) != one.relevance]  # fmt: skip
+    torn = [
+        (one.query_id, one.doc_id)
+        for one in once
+        if grades.setdefault((one.query_id, one.doc_id), one.relevance) != one.relevance
+    ]
     if torn:
         what = f"{len(set(torn)):,} pairs of query and document judged with different grades"
         problems.add(f"{what}: {examples(dict.fromkeys(torn))}; keep one judgment of each")
@@ -140,8 +148,11 @@ def _with_text(documents: Sequence[Document], notes: Notes) -> list[Document]:
     kept = [document for document in documents if document.page or document.text.strip()]
     if len(kept) < len(documents):
         names = [document.id for document in documents if not document.page and not document.text.strip()]
-        notes.mend(f"{counted(len(names), 'document')} without text, never retrieved", names,
-                   ": judgments of them count as misses")  # fmt: skip
+        notes.mend(
+            f"{counted(len(names), 'document')} without text, never retrieved",
+            names,
+            ": judgments of them count as misses",
+        )
     return kept
 
 
@@ -154,8 +165,10 @@ def _of_queries(
     judged = list(dict.fromkeys(qrel.query_id for qrel in qrels if qrel.query_id not in aside))
     lost = [name for name in judged if name not in known]
     if lost and len(lost) == len(judged):
-        problems.add(f"none of the {counted(len(judged), 'judged query')} is in the collection: {examples(lost)}"
-                     f"{difference(lost, known)}")  # fmt: skip
+        problems.add(
+            f"none of the {counted(len(judged), 'judged query')} is in the collection: {examples(lost)}"
+            f"{difference(lost, known)}"
+        )
     elif lost:
         share = f"{len(lost) / len(judged):.1%}"
         notes.mend(
@@ -205,9 +218,12 @@ def difference(lost: Sequence[str], known: Iterable[str]) -> str:
 
 
 def _fingerprint(
-    version: str, documents: Sequence[Document], queries: Sequence[Query], qrels: Sequence[Qrel],
+    version: str,
+    documents: Sequence[Document],
+    queries: Sequence[Query],
+    qrels: Sequence[Qrel],
     excluded: Mapping[str, frozenset[str]],
-) -> str:  # fmt: skip
+) -> str:
     digest = hashlib.sha256(version.encode())
     judged = ((qrel.query_id, qrel.doc_id, qrel.relevance) for qrel in qrels)
     never = [(name, *sorted(excluded[name])) for name in sorted(excluded)]

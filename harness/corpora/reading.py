@@ -21,9 +21,14 @@ USUAL = (".tsv", ".parquet")  # endings of files in qrels/
 
 
 def collect(
-    folder: Path, split: str, card: Card, files: Mapping[str, Sequence[Path]], wanted: str,
-    pages: Sequence[Document] | None = None, numbers: Sequence[int] = (),
-) -> Collection:  # fmt: skip
+    folder: Path,
+    split: str,
+    card: Card,
+    files: Mapping[str, Sequence[Path]],
+    wanted: str,
+    pages: Sequence[Document] | None = None,
+    numbers: Sequence[int] = (),
+) -> Collection:
     """Everything that the files of a folder hold.
 
     wanted: what such a folder has; pages: documents that were read elsewhere; numbers: ids of theirs that were numbers.

@@ -48,8 +48,10 @@ class World:
         if max(self.support, self.shared, self.mixed) > self.tokens:
             raise ValueError(f"support, shared and mixed are query concepts: at most tokens, {self.tokens}")
         if max(self.support, self.shared + 1) > self.patches:
-            raise ValueError(f"{self.patches} patches cannot hold a support of {self.support}, or {self.shared} shared"
-                             " concepts and a spike")  # fmt: skip
+            raise ValueError(
+                f"{self.patches} patches cannot hold a support of {self.support}, or {self.shared} shared"
+                " concepts and a spike"
+            )
 
     @property
     def key(self) -> str:

@@ -108,8 +108,11 @@ class ColBERT:
             raise DataError(f"checkpoint {self.folder}: its weights lack {examples(absent)}; are they another model's?")
         check_vocabulary(self.folder, checkpoint.raw_tokenizer, checkpoint.bert)
         queries, documents = checkpoint.query_tokenizer, checkpoint.doc_tokenizer
-        needs = {self.about["query_token_id"]: queries.Q_marker_token_id, "[MASK]": queries.mask_token_id,
-                 self.about["doc_token_id"]: documents.D_marker_token_id}  # fmt: skip
+        needs = {
+            self.about["query_token_id"]: queries.Q_marker_token_id,
+            "[MASK]": queries.mask_token_id,
+            self.about["doc_token_id"]: documents.D_marker_token_id,
+        }
         if absent := [token for token, number in needs.items() if number is None]:
             raise DataError(f"checkpoint {self.folder}: its tokenizer has no {examples(absent)}")
 

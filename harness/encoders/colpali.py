@@ -64,9 +64,12 @@ class ColPali:
 
         kind = getattr(importlib.import_module(self.kind.module), self.kind.model)
         model, loading = kind.from_pretrained(
-            self.base, dtype=getattr(torch, self.dtype), use_safetensors=True, trust_remote_code=False,
+            self.base,
+            dtype=getattr(torch, self.dtype),
+            use_safetensors=True,
+            trust_remote_code=False,
             output_loading_info=True,
-        )  # fmt: skip
+        )
         given = {name.removeprefix("base_model.model.") for _, name, _ in tensors(self.adapter)}
         if absent := sorted(set(loading["missing_keys"]) - given):
             raise DataError(f"checkpoint {self.base}: its weights lack {examples(absent)}; are they another model's?")

@@ -106,8 +106,10 @@ class Concepts:
 
         texts = [item.text for item in items]
         if foreign := [text.split()[0] for text in texts if self.key and text.split()[0].split("@")[-1] != self.key]:
-            raise DataError(f"this encoder was trained on world {self.key}, not that of {examples(foreign)};"
-                            " use the checkpoint named concepts, or train on that world")  # fmt: skip
+            raise DataError(
+                f"this encoder was trained on world {self.key}, not that of {examples(foreign)};"
+                " use the checkpoint named concepts, or train on that world"
+            )
         for start in range(0, len(texts), BATCH):
             vectors = [raw(text) for text in texts[start : start + BATCH]]
             with torch.no_grad():

@@ -99,8 +99,9 @@ def _from_pylate(encoder: pylate.PyLate) -> Origin:
         "mask_punctuation": bool(about["skiplist_words"]),
         "attend_to_mask_tokens": about["attend_to_expansion_tokens"],
     }
-    return Origin(encoder.base, stanford.DEFAULTS | keys, layers[0].weight.float().cpu().numpy(),
-                  about["do_query_expansion"])  # fmt: skip
+    return Origin(
+        encoder.base, stanford.DEFAULTS | keys, layers[0].weight.float().cpu().numpy(), about["do_query_expansion"]
+    )
 
 
 def model_of(start: Origin, weight: np.ndarray) -> Any:
@@ -139,8 +140,9 @@ def _settle_mask(tokenizer: Any, start: Origin) -> None:
     if not start.expands:
         tokenizer.mask_token = tokenizer.pad_token
     elif tokenizer.mask_token_id in (None, tokenizer.pad_token_id):
-        raise DataError(f"checkpoint {start.folder}: its tokenizer has no [MASK] to grow queries with; "
-                        "leave --expansion out")  # fmt: skip
+        raise DataError(
+            f"checkpoint {start.folder}: its tokenizer has no [MASK] to grow queries with; leave --expansion out"
+        )
 
 
 def cached(start: Origin, root: Path) -> Path:
@@ -193,10 +195,16 @@ def write_pylate(folder: Path, model: Any, about: dict[str, Any], length: int) -
     weight = model.linear.weight.detach().cpu().contiguous()
     (folder / "1_Dense").mkdir()
     save_file({"linear.weight": weight}, folder / "1_Dense" / pylate.WEIGHTS, {"format": "pt"})
-    dense = {"in_features": weight.shape[1], "out_features": weight.shape[0], "bias": False,
-             "activation_function": "torch.nn.modules.linear.Identity"}  # fmt: skip
-    modules = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
-               {"idx": 1, "name": "1", "path": "1_Dense", "type": "sentence_transformers.models.Dense"}]  # fmt: skip
+    dense = {
+        "in_features": weight.shape[1],
+        "out_features": weight.shape[0],
+        "bias": False,
+        "activation_function": "torch.nn.modules.linear.Identity",
+    }
+    modules = [
+        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+        {"idx": 1, "name": "1", "path": "1_Dense", "type": "sentence_transformers.models.Dense"},
+    ]
     keys = {
         "query_prefix": about["query_token_id"],
         "document_prefix": about["doc_token_id"],
@@ -207,6 +215,10 @@ def write_pylate(folder: Path, model: Any, about: dict[str, Any], length: int) -
         "skiplist_words": list(string.punctuation) if about["mask_punctuation"] else [],
     }
     sentence = {"max_seq_length": positions(folder), "do_lower_case": False}
-    for name, content in (("1_Dense/config.json", dense), ("modules.json", modules),
-                          ("sentence_bert_config.json", sentence), (pylate.CONFIG, keys)):  # fmt: skip
+    for name, content in (
+        ("1_Dense/config.json", dense),
+        ("modules.json", modules),
+        ("sentence_bert_config.json", sentence),
+        (pylate.CONFIG, keys),
+    ):
         write_atomically(folder / name, json.dumps(content, indent=1, ensure_ascii=False).encode())

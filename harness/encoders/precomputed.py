@@ -96,8 +96,10 @@ class Precomputed:
         parts = [part for role in MANY for part in self.parts[role]]
         for part in parts:
             if part.dim != parts[0].dim:
-                problems.add(f"{part.path}: vectors have {part.dim:,} dimensions, those of {parts[0].path}"
-                             f" {parts[0].dim:,}; all files must come from one encoder")  # fmt: skip
+                problems.add(
+                    f"{part.path}: vectors have {part.dim:,} dimensions, those of {parts[0].path}"
+                    f" {parts[0].dim:,}; all files must come from one encoder"
+                )
         self.rows: dict[str, dict[str, int]] = {}  # role → id → row, counted through all files
         for role in MANY:
             with problems:
@@ -272,8 +274,12 @@ def _rows(parts: Sequence[Part]) -> dict[str, int]:
         if rows.setdefault(name, row) != row:
             again[path].append(name)
     if again:
-        raise DataError(*(f"{path}: ids already given, in this file or one before it: {examples(ids)}; keep one of each"
-                          for path, ids in again.items()))  # fmt: skip
+        raise DataError(
+            *(
+                f"{path}: ids already given, in this file or one before it: {examples(ids)}; keep one of each"
+                for path, ids in again.items()
+            )
+        )
     return rows
 
 

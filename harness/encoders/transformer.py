@@ -92,8 +92,10 @@ def own_code(folder: Path, trust: bool) -> list[str]:
             if trust:
                 return ["*.py"]
             line = f"{folder / name} asks for code of its own (auto_map), which is not run"
-            raise DataError(f"{line}; read it, and give --trust-remote-code to eval, stress, gradients or compare"
-                            " if you trust it; train and plan never run such code")  # fmt: skip
+            raise DataError(
+                f"{line}; read it, and give --trust-remote-code to eval, stress, gradients or compare"
+                " if you trust it; train and plan never run such code"
+            )
     return []
 
 
@@ -127,9 +129,12 @@ def opened(folder: Path, dtype: str, device: str, trust: bool = False) -> tuple[
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=trust)
         model, loading = AutoModel.from_pretrained(
-            folder, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=trust,
+            folder,
+            dtype=getattr(torch, dtype),
+            use_safetensors=True,
+            trust_remote_code=trust,
             output_loading_info=True,
-        )  # fmt: skip
+        )
     except Exception as error:  # whatever transformers, tokenizers and safetensors raise on broken files
         raise DataError(f"checkpoint {folder} cannot be loaded: {first_line(error)}") from None
     if absent := sorted(name for name in loading["missing_keys"] if not name.startswith("pooler.")):

@@ -172,8 +172,12 @@ class Plan:
         core = stage.seconds / 3600
         here = core / (1 if stage.shared == "nobody" else self.rates.cores)
         spread = {f"{count} workers": core / count if stage.shared == "workers" else here for count in WORKERS}
-        return {"1 core": core, "this machine": here,
-                "1 GPU": self.gpu.seconds(stage) / 3600 if stage.accelerated else here, **spread}  # fmt: skip
+        return {
+            "1 core": core,
+            "this machine": here,
+            "1 GPU": self.gpu.seconds(stage) / 3600 if stage.accelerated else here,
+            **spread,
+        }
 
     def total(self) -> dict[str, float]:
         columns = [self.hours(stage) for stage in self.stages]
@@ -182,10 +186,17 @@ class Plan:
     def record(self) -> dict[str, Any]:
         """As plain values."""
         stages = [asdict(stage) | {"hours": self.hours(stage)} for stage in self.stages]
-        return {"work": asdict(self.work) | {"index": self.work.spec}, "rates": asdict(self.rates),
-                "gpu": asdict(self.gpu), "storage": self.storage, "memory": self.memory | {"peak": self.peak},
-                "stages": stages, "hours": self.total(), "dominates": self.dominates,
-                "breaks": self.breaks}  # fmt: skip
+        return {
+            "work": asdict(self.work) | {"index": self.work.spec},
+            "rates": asdict(self.rates),
+            "gpu": asdict(self.gpu),
+            "storage": self.storage,
+            "memory": self.memory | {"peak": self.peak},
+            "stages": stages,
+            "hours": self.total(),
+            "dominates": self.dominates,
+            "breaks": self.breaks,
+        }
 
     @property
     def dominates(self) -> str:
@@ -246,17 +257,27 @@ def _stages(work: Work, rates: Rates) -> list[Stage]:
     cells = work.cells + (work.candidates != "exact")
     return [
         Stage("load", work.documents * rates.load + vectors * rates.open, shared="nobody"),
-        Stage("encode", new * (rates.encode + 2 * work.dims * rates.write), new * rates.parameters, vectors,
-              accelerated=rates.parameters > 0),
+        Stage(
+            "encode",
+            new * (rates.encode + 2 * work.dims * rates.write),
+            new * rates.parameters,
+            vectors,
+            accelerated=rates.parameters > 0,
+        ),
         *(_index_stages(work, rates) if work.spec else []),
         *(
-            Stage(f"score {arm}", work.pairs * rates.score[arm] + late * touched / vectors, scored[arm], touched,
-                  accelerated=True)
+            Stage(
+                f"score {arm}",
+                work.pairs * rates.score[arm] + late * touched / vectors,
+                scored[arm],
+                touched,
+                accelerated=True,
+            )
             for arm in work.arms
         ),
         Stage("rank", work.ranked * cells * rates.rank, shared="nobody"),
         Stage("compare", work.queries * rates.compare, shared="nobody"),
-    ]  # fmt: skip
+    ]
 
 
 def _index_stages(work: Work, rates: Rates) -> list[Stage]:
@@ -271,12 +292,23 @@ def _index_stages(work: Work, rates: Rates) -> list[Stage]:
     late = scanned * work.code * rates.read * (held > rates.memory and not on_gpu)  # lists come from disk
     seconds = asked * rates.asked + coarse * rates.assign + max(scanned * rates.scan, late)
     return [
-        Stage("train", means * rates.assign + codes * rates.quantise, means + codes, sample * work.dims * 4.0,
-              shared="machine", accelerated=on_gpu),
-        Stage("index", fill * rates.assign + work.rows * rates.code, fill, work.rows * (2.0 * work.dims + work.code),
-              accelerated=on_gpu),
+        Stage(
+            "train",
+            means * rates.assign + codes * rates.quantise,
+            means + codes,
+            sample * work.dims * 4.0,
+            shared="machine",
+            accelerated=on_gpu,
+        ),
+        Stage(
+            "index",
+            fill * rates.assign + work.rows * rates.code,
+            fill,
+            work.rows * (2.0 * work.dims + work.code),
+            accelerated=on_gpu,
+        ),
         Stage("search", seconds, coarse + scanned * work.dims, scanned * work.code, accelerated=on_gpu),
-    ]  # fmt: skip
+    ]
 
 
 def _first(plan: Plan, broken: Callable[[Plan], bool]) -> float:

@@ -152,8 +152,9 @@ def _given(work: Work, root: Path) -> dict[str, float]:
     encoder = encoders.load(f"{EMBEDDINGS}{folder}", "float32", "cpu")
     opened = time.process_time() - start
     start = time.process_time()
-    made = sum(len(one) for batch in encoder.encode([Document(name, "") for name in held.ids], "document")
-               for _, one in batch)  # fmt: skip
+    made = sum(
+        len(one) for batch in encoder.encode([Document(name, "") for name in held.ids], "document") for _, one in batch
+    )
     took = time.process_time() - start
     return {"open": opened / (4 * held.vectors.shape[0] * work.dims), "encode": took / made}
 
@@ -163,8 +164,10 @@ def _encoder(config: Asked, work: Work) -> dict[str, float]:
     before = _resident()
     encoder = encoders.load(config.checkpoint, config.dtype, "cpu")
     if getattr(encoder, "reads", "text") != "text":
-        raise OptionError(f"checkpoint {config.checkpoint!r} reads page images, which a plan cannot time;"
-                          " encode some pages, and plan with embeddings:FOLDER")  # fmt: skip
+        raise OptionError(
+            f"checkpoint {config.checkpoint!r} reads page images, which a plan cannot time;"
+            " encode some pages, and plan with embeddings:FOLDER"
+        )
     texts = [Document(str(at), " ".join(["word"] * work.patches)) for at in range(max(2, ENCODED // work.patches))]
     sum(len(batch) for batch in encoder.encode(texts[:2], "document"))
     start = time.process_time()
@@ -184,8 +187,13 @@ def _index(work: Work, root: Path) -> dict[str, float]:
     if work.spec and not work.lists:
         (large, small) = (_searched(work, root / str(size), work.spec, size) for size in (rows, rows // 4))
         scan = max(1e-12, (large["search"] - small["search"]) / (tokens * (rows - rows // 4)))
-        return {"assign": 0.0, "quantise": 0.0, "code": large["index"] / rows, "scan": scan,
-                "asked": max(0.0, small["search"] / tokens - rows // 4 * scan)}  # fmt: skip
+        return {
+            "assign": 0.0,
+            "quantise": 0.0,
+            "code": large["index"] / rows,
+            "scan": scan,
+            "asked": max(0.0, small["search"] / tokens - rows // 4 * scan),
+        }
     many, few = (_searched(work, root / str(lists), f"IVF{lists},SQ8", rows) for lists in (MANY, FEW))
     with threadpool_limits(1), silent(2):  # many threads wait for each other in work this small
         own = few if kind in ("", f"IVF{FEW},SQ8") else _searched(work, root / "own", kind, rows)
@@ -197,9 +205,13 @@ def _index(work: Work, root: Path) -> dict[str, float]:
     each = {lists: one["search"] / tokens - lists * work.dims * assign for lists, one in ((MANY, many), (FEW, few))}
     asked = max(0.0, each[MANY] - seen[MANY] * max(0.0, each[FEW] - each[MANY]) / (seen[FEW] - seen[MANY]))
     scan = max(1e-12, (own["search"] / tokens - FEW * work.dims * assign - asked) / seen[FEW])
-    return {"assign": assign, "asked": asked, "scan": scan,
-            "quantise": max(0.0, own["train"] - means * assign) / codes if "PQ" in kind else 0.0,
-            "code": max(0.0, own["index"] / rows - FEW * work.dims * assign)}  # fmt: skip
+    return {
+        "assign": assign,
+        "asked": asked,
+        "scan": scan,
+        "quantise": max(0.0, own["train"] - means * assign) / codes if "PQ" in kind else 0.0,
+        "code": max(0.0, own["index"] / rows - FEW * work.dims * assign),
+    }
 
 
 def _searched(work: Work, root: Path, spec: str, rows: int) -> dict[str, float]:
@@ -274,8 +286,13 @@ def _compare(config: Asked, work: Work) -> float:
     import pandas as pd
 
     asked = max(2, min(work.queries, 200))
-    keys = [("drawn", "drawn", arm, pool, length, measure) for arm in config.arms for pool in config.pool
-            for length in config.lengths for measure in config.measures]  # fmt: skip
+    keys = [
+        ("drawn", "drawn", arm, pool, length, measure)
+        for arm in config.arms
+        for pool in config.pool
+        for length in config.lengths
+        for measure in config.measures
+    ]
     random, names = np.random.default_rng(0), ["dataset", "checkpoint", "arm", "pool", "length", "measure"]
     table = pd.DataFrame([(*key, str(at)) for key in keys for at in range(asked)], columns=[*names, "query_id"])
     table = table.astype({"length": "Int64"}).assign(value=random.random(len(table)))

@@ -37,11 +37,14 @@ def tokens(data: Any) -> Any:
     domain = list(COLOURS)
     points = base.mark_point(filled=True, size=60, opacity=1).encode(
         x=alt.X("similarity:Q", title="similarity of the winning patch", scale=alt.Scale(zero=False)),
-        color=alt.Color("winner:N", scale=alt.Scale(domain=domain, range=list(COLOURS.values())),
-                        legend=alt.Legend(title=None, orient="top")),
+        color=alt.Color(
+            "winner:N",
+            scale=alt.Scale(domain=domain, range=list(COLOURS.values())),
+            legend=alt.Legend(title=None, orient="top"),
+        ),
         shape=alt.Shape("winner:N", scale=alt.Scale(domain=domain, range=list(SHAPES.values()))),
         tooltip=["label:N", "winner:N", alt.Tooltip("similarity:Q", format=".4f")],
-    )  # fmt: skip
+    )
     return alt.layer(rule, points)
 
 

@@ -18,8 +18,9 @@ NAME = 60  # letters of an id
 SHOWN = 5  # queries listed as winners and as losers
 
 
-def show(summary: pd.DataFrame, tests: pd.DataFrame, queries: pd.DataFrame, manifest: Manifest, path: str,
-         console: Console) -> None:  # fmt: skip
+def show(
+    summary: pd.DataFrame, tests: pd.DataFrame, queries: pd.DataFrame, manifest: Manifest, path: str, console: Console
+) -> None:
     """Print a comparison: a table for every arm (or injection) and measure, then the queries that changed most."""
     config = manifest.config
     place = PLACES[config["of"]]
@@ -37,8 +38,10 @@ def show(summary: pd.DataFrame, tests: pd.DataFrame, queries: pd.DataFrame, mani
         console.print(line, highlight=False)
     for inner in dict.fromkeys(tests[inside]):
         for measure in dict.fromkeys(tests["measure"]):
-            here = {name: table[(table[inside] == inner) & (table["measure"] == measure)]
-                    for name, table in (("summary", summary), ("tests", tests))}  # fmt: skip
+            here = {
+                name: table[(table[inside] == inner) & (table["measure"] == measure)]
+                for name, table in (("summary", summary), ("tests", tests))
+            }
             if len(here["tests"]):
                 console.print(grid(here["summary"], here["tests"], f"{measure}, {inner}", across, config["baseline"]))
     first = tests.iloc[0]
@@ -52,8 +55,11 @@ def grid(summary: pd.DataFrame, tests: pd.DataFrame, title: str, across: str, ba
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
     table.add_column(title, no_wrap=True)
     for name in columns:
-        table.add_column(name if name == "slope" else f"{across[0].upper() if across == 'length' else 'K'} = {name}",
-                         justify="right", no_wrap=True)  # fmt: skip
+        table.add_column(
+            name if name == "slope" else f"{across[0].upper() if across == 'length' else 'K'} = {name}",
+            justify="right",
+            no_wrap=True,
+        )
     values = {(row.run, row.pool, str(getattr(row, across))): float(str(row.value)) for row in summary.itertuples()}
     tested = {(row.run, row.pool, str(getattr(row, across))): row for row in tests.itertuples()}
     for pool in dict.fromkeys(tests["pool"]):
@@ -81,10 +87,14 @@ def changes(queries: pd.DataFrame, first: pd.Series, place: list[str]) -> str:
         keep &= queries[column].astype(str) == str(first[column])
     mine = queries[keep]
     where = ", ".join(f"{column} {first[column]}" for column in place)
-    lines = [f"\n{escape(str(first['run']))} against {escape(str(first['baseline']))} ({where}):"
-             f" {first['wins']} queries win, {first['ties']} tie, {first['losses']} lose."]  # fmt: skip
-    ends = (("Largest losses", mine[mine["difference"] < 0].head(SHOWN)),
-            ("Largest wins", mine[mine["difference"] > 0].tail(SHOWN).iloc[::-1]))  # fmt: skip
+    lines = [
+        f"\n{escape(str(first['run']))} against {escape(str(first['baseline']))} ({where}):"
+        f" {first['wins']} queries win, {first['ties']} tie, {first['losses']} lose."
+    ]
+    ends = (
+        ("Largest losses", mine[mine["difference"] < 0].head(SHOWN)),
+        ("Largest wins", mine[mine["difference"] > 0].tail(SHOWN).iloc[::-1]),
+    )
     for word, rows in ends:
         listed = ", ".join(
             f"{escape(plain(str(row.query_id), NAME))} {row.value_baseline:.3f}→{row.value:.3f}"

@@ -94,8 +94,11 @@ class Table:
         """With the best cells of every column marked: all that are equal as printed."""
         rows = [list(row.cells) for row in self.rows]
         for at in range(len(self.columns)):
-            shown = {number: cells[at] for number, cells in enumerate(rows)
-                     if not self.rows[number].quiet and cells[at].value == cells[at].value}  # fmt: skip
+            shown = {
+                number: cells[at]
+                for number, cells in enumerate(rows)
+                if not self.rows[number].quiet and cells[at].value == cells[at].value
+            }
             if self.better and len(shown) > 1:
                 printed = {number: _number(cell.text) for number, cell in shown.items()}
                 best = (max if self.better == "high" else min)(printed.values())

@@ -80,16 +80,21 @@ def tooltips(axes: Axes) -> list[alt.Tooltip]:
 
 
 def y_of(axes: Axes, zero: bool) -> alt.Y:
-    return alt.Y("y:Q", title=axes.y, scale=alt.Scale(zero=zero, nice=True),
-                 axis=alt.Axis(format="%" if axes.percent else ".2~f", grid=True, tickCount=6))  # fmt: skip
+    return alt.Y(
+        "y:Q",
+        title=axes.y,
+        scale=alt.Scale(zero=zero, nice=True),
+        axis=alt.Axis(format="%" if axes.percent else ".2~f", grid=True, tickCount=6),
+    )
 
 
 def curve(axes: Axes, xs: list[float], colour: alt.Color, names: list[str], tips: list[alt.Tooltip]) -> Any:
     """Band, line, points; a hover anywhere is about the nearest point."""
     kinds: dict[str, dict[str, Any]] = {
-        "log2": {"type": "log", "base": 2}, "linear": {"type": "linear"},
+        "log2": {"type": "log", "base": 2},
+        "linear": {"type": "linear"},
         "symlog": {"type": "symlog", "constant": min((x for x in xs if x > 0), default=1)},
-    }  # fmt: skip
+    }
     domain: dict[str, Any] = {"domain": [xs[0], xs[-1]], "nice": False} if len(xs) > 1 else {}
     scale: Any = alt.Scale(**{**kinds[axes.scale], **domain})
     x = alt.X(

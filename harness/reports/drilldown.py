@@ -32,11 +32,15 @@ def queries(run: FinishedRun) -> dict[str, Any] | None:
         values.setdefault(str(first), {}).setdefault(str(pool), {})[str(measure)] = wide.to_numpy().tolist()
     gold = [run.gold.get(query, []) for query in ids]
     return {
-        "ids": ids, "at": [f"{letter} = {place}" for place in places], "values": values, "gold": gold,
+        "ids": ids,
+        "at": [f"{letter} = {place}" for place in places],
+        "values": values,
+        "gold": gold,
         "levels": [None if np.isnan(level) else float(level) for level in levels],
         "ranks": ranks(run, ids, gold, [f"{letter}{place}" for place in places]) if run.gold else None,
-        "depth": run.manifest.config["depth"], "alignment": alignment(run.table("alignment.parquet")),
-    }  # fmt: skip
+        "depth": run.manifest.config["depth"],
+        "alignment": alignment(run.table("alignment.parquet")),
+    }
 
 
 def ranks(run: FinishedRun, ids: list[str], gold: list[list[str]], places: list[str]) -> dict[str, Any]:
@@ -62,10 +66,17 @@ def alignment(table: pd.DataFrame | None) -> dict[str, Any]:
         query, document, kind, count = key
         mine = found.setdefault(str(query), {"document": document, "count": int(count), "kinds": {}})
         mine["kinds"][kind] = [
-            [row["token"], int(row["before_patch"]), row["before_text"], round(float(row["before_similarity"]), 4),
-             row["after_source"], int(row["after_patch"]), round(float(row["after_similarity"]), 4)]
+            [
+                row["token"],
+                int(row["before_patch"]),
+                row["before_text"],
+                round(float(row["before_similarity"]), 4),
+                row["after_source"],
+                int(row["after_patch"]),
+                round(float(row["after_similarity"]), 4),
+            ]
             for row in rows.to_dict("records")
-        ]  # fmt: skip
+        ]
     return found
 
 

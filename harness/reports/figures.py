@@ -17,8 +17,15 @@ COUNT = 100  # injected patches that robustness is read at, or the most there ar
 def lines(table: pd.DataFrame, x: alt.X, y: str, title: str, palette: Mapping[str, str]) -> alt.LayerChart:
     """A line an operator with its interval as a band."""
     colour = coloured(palette, alt.Legend(orient="top", symbolOpacity=1))
-    tips = ["operator", "split", x.shorthand.split(":")[0], alt.Tooltip("value", format=".3f"),
-            alt.Tooltip("ci_low", format=".3f"), alt.Tooltip("ci_high", format=".3f"), "n_seeds"]  # fmt: skip
+    tips = [
+        "operator",
+        "split",
+        x.shorthand.split(":")[0],
+        alt.Tooltip("value", format=".3f"),
+        alt.Tooltip("ci_low", format=".3f"),
+        alt.Tooltip("ci_high", format=".3f"),
+        "n_seeds",
+    ]
     base = alt.Chart(table, title=title).encode(x=x, color=colour, detail="split:N")
     value = alt.Y("value:Q", title=y, scale=alt.Scale(zero=True))
     return (
@@ -48,8 +55,12 @@ def figure_one(summary: pd.DataFrame, palette: Mapping[str, str] | None = None) 
     lengths = table[~table["length"].isin(["", SLOPE]) & table["length"].notna() & (table["split"] == "heldout")]
     lengths = lengths.astype({"length": int})
     epoch = alt.X("epoch:Q", title="epoch")
-    length = alt.X("length:Q", title="patches of a document, M", scale=alt.Scale(type="log", base=2),
-                   axis=alt.Axis(values=sorted(set(lengths["length"]))))  # fmt: skip
+    length = alt.X(
+        "length:Q",
+        title="patches of a document, M",
+        scale=alt.Scale(type="log", base=2),
+        axis=alt.Axis(values=sorted(set(lengths["length"]))),
+    )
     return alt.hconcat(
         lines(epochs[epochs["measure"] == "gini"], epoch, "Gini of patch gradients", "A  Concentration", order),
         lines(
@@ -94,8 +105,14 @@ def tradeoff(summary: pd.DataFrame, palette: Mapping[str, str] | None = None) ->
     y = alt.Y("value_kept:Q", title=title, axis=alt.Axis(values=ticks, format="%"), scale=scale)
     colour = coloured(chosen(palette, table), None)
     base = alt.Chart(table).encode(color=colour)
-    tips = ["operator", *(alt.Tooltip(f"{part}_{name}", format=".3f") for name in ("gini", "kept")
-                          for part in ("value", "ci_low", "ci_high"))]  # fmt: skip
+    tips = [
+        "operator",
+        *(
+            alt.Tooltip(f"{part}_{name}", format=".3f")
+            for name in ("gini", "kept")
+            for part in ("value", "ci_low", "ci_high")
+        ),
+    ]
     whole = alt.Chart(pd.DataFrame({"all": [1.0]})).mark_rule(strokeDash=[4, 4], color="#888888").encode(y="all:Q")
     return (
         whole

@@ -20,8 +20,9 @@ def show(plan: Plan, console: Console) -> None:
     console.print(
         f"{work.documents:,} documents of {work.patches:,} patches, {work.dims} dimensions; {work.queries:,} queries of"
         f" {work.tokens} tokens,\n{work.pairs:,} pairs to score, {work.cells:,} cells; candidates {work.candidates}"
-        f"{escape(index)}.", highlight=False,
-    )  # fmt: skip
+        f"{escape(index)}.",
+        highlight=False,
+    )
     console.print(_hours(plan), highlight=False)
     console.print(_sizes("storage", plan.storage, "sum", sum(plan.storage.values())), highlight=False)
     console.print(_sizes("memory", plan.memory, "peak", plan.peak), highlight=False)
@@ -34,8 +35,9 @@ def show(plan: Plan, console: Console) -> None:
     where = "; ".join(f"{name} at {_count(plan.breaks[name])}" for name in limits)
     console.print(
         f"[bold]Breaks first on this machine:[/] {first}. All else equal, in documents: {where}"
-        f" ({human(rates.memory)} of memory, {human(rates.free)} of disk free).", highlight=False,
-    )  # fmt: skip
+        f" ({human(rates.memory)} of memory, {human(rates.free)} of disk free).",
+        highlight=False,
+    )
 
 
 def notes(plan: Plan) -> list[str]:

@@ -122,8 +122,10 @@ def by_count(table: pd.DataFrame, marked: pd.DataFrame, kind: str) -> Table:
         cells = []
         for count in counts:
             place = {"inject": kind, "count": count}
-            value, kept, held = (at(attacked, operator, measure=name, **place)["value"].tolist()
-                                 for name in ("recall", "retained", "hijack_rate"))  # fmt: skip
+            value, kept, held = (
+                at(attacked, operator, measure=name, **place)["value"].tolist()
+                for name in ("recall", "retained", "hijack_rate")
+            )
             dagger = "†" if len(at(marked, operator, measure="retained", **place)) else " "
             share = f" {percent(kept[0])}{dagger}" if count and kept else " "
             cells.append(f"{short(value[0])}{share}" + (f"\n{held[0]:.0%} " if count and held else ""))
@@ -180,8 +182,9 @@ def judged(tests: pd.DataFrame, lengths: list[int]) -> dict[str, list[Verdict]]:
         ]
         if operator.startswith("softmax"):
             at_length = {length: recall[recall["length"] == str(length)] for length in lengths}
-            found[operator] += [verdict(f"softmax is lower at M = {length}", tested, -1)
-                                for length, tested in at_length.items()]  # fmt: skip
+            found[operator] += [
+                verdict(f"softmax is lower at M = {length}", tested, -1) for length, tested in at_length.items()
+            ]
         else:
             longest = recall[recall["length"] == str(max(lengths))]
             found[operator].append(verdict(f"it is ahead at M = {max(lengths)}", longest, +1))

@@ -68,8 +68,9 @@ def degradation(summary: pd.DataFrame, tests: pd.DataFrame, arm: str, measure: s
     if len(growing) > 1:
         table.add_column("slope", justify="right", no_wrap=True)
     for pool in pools:
-        cells = [cell(rows.loc[(pool, length)], (pool, str(length)) in marked, length > lengths[0])
-                 for length in lengths]  # fmt: skip
+        cells = [
+            cell(rows.loc[(pool, length)], (pool, str(length)) in marked, length > lengths[0]) for length in lengths
+        ]
         change = []
         if len(growing) > 1:
             slope = per_doubling([rows.loc[(pool, length)]["value"] for length in growing], growing)

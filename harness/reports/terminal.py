@@ -12,8 +12,11 @@ from harness.reports import comparison, gradients, stress, synth, tables
 from harness.reports.content import Report, Section
 
 SHOWS: dict[str, Callable[..., Any]] = {
-    "eval": tables.show, "stress": stress.show, "gradients": gradients.show, "synth": synth.show,
-}  # fmt: skip
+    "eval": tables.show,
+    "stress": stress.show,
+    "gradients": gradients.show,
+    "synth": synth.show,
+}
 SHOWN = 12  # files listed
 
 

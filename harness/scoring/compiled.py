@@ -48,8 +48,24 @@ def widest(bounds, queries):
 
 
 @nb.njit(cache=True, **ANY_ORDER)
-def score_run(own, starts, kept, filler, filler_bounds, counts, tokens, packed, bounds, pairs, queries, addresses,
-              rows, parameters, product, out):  # fmt: skip
+def score_run(
+    own,
+    starts,
+    kept,
+    filler,
+    filler_bounds,
+    counts,
+    tokens,
+    packed,
+    bounds,
+    pairs,
+    queries,
+    addresses,
+    rows,
+    parameters,
+    product,
+    out,
+):
     """Scores of every (document, query) pair of a run of documents, for every operator and length.
 
     own: uint16 (P, d), float16 bits; starts, kept: int64 (n), a document's own patches; filler: uint16 (F, d) and

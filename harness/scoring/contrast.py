@@ -56,8 +56,10 @@ def _dense(aggregator: Aggregator, tokens: Tensor, token_counts, patches: Tensor
     documents = patches.split(list(patch_counts))
     size = max(1, HELD // (len(tokens) * max(patch_counts)))
     parts = [documents[start : start + size] for start in range(0, len(documents), size)]
-    scored = [checkpoint(block, tokens, *part, use_reentrant=False) if len(parts) > 1 else block(tokens, *part)
-              for part in parts]  # fmt: skip
+    scored = [
+        checkpoint(block, tokens, *part, use_reentrant=False) if len(parts) > 1 else block(tokens, *part)
+        for part in parts
+    ]
     owner = torch.repeat_interleave(torch.tensor(token_counts, device=tokens.device))
     sums = torch.nn.functional.one_hot(owner, len(token_counts)).to(
         tokens.dtype
@@ -70,8 +72,16 @@ class _Compiled(torch.autograd.Function):
     def forward(ctx, aggregator, kernel, tokens, token_bounds, patches, patch_bounds):
         out = np.empty((len(token_bounds) - 1, len(patch_bounds) - 1), np.float32)
         arrays = [one.detach().contiguous().numpy() for one in (tokens, patches)]
-        _scores(arrays[0], token_bounds, arrays[1], patch_bounds, kernel.addresses, kernel.rows(aggregator),
-                kernel.parameter(aggregator), out)  # fmt: skip
+        _scores(
+            arrays[0],
+            token_bounds,
+            arrays[1],
+            patch_bounds,
+            kernel.addresses,
+            kernel.rows(aggregator),
+            kernel.parameter(aggregator),
+            out,
+        )
         ctx.save_for_backward(tokens, patches)
         ctx.how = (aggregator, kernel, token_bounds, patch_bounds)
         return torch.from_numpy(out)
@@ -82,8 +92,18 @@ class _Compiled(torch.autograd.Function):
         aggregator, kernel, token_bounds, patch_bounds = ctx.how
         tokens, patches = (one.detach().contiguous().numpy() for one in ctx.saved_tensors)
         to_tokens, to_patches = np.zeros_like(tokens), np.zeros_like(patches)
-        _gradients(tokens, token_bounds, patches, patch_bounds, kernel.addresses, kernel.rows(aggregator),
-                   kernel.parameter(aggregator), slopes.contiguous().numpy(), to_tokens, to_patches)  # fmt: skip
+        _gradients(
+            tokens,
+            token_bounds,
+            patches,
+            patch_bounds,
+            kernel.addresses,
+            kernel.rows(aggregator),
+            kernel.parameter(aggregator),
+            slopes.contiguous().numpy(),
+            to_tokens,
+            to_patches,
+        )
         return None, None, torch.from_numpy(to_tokens), None, torch.from_numpy(to_patches), None
 
 

@@ -92,13 +92,27 @@ def _score(tokens: Tensor, aggregators: Sequence[Aggregator], piece: Piece) -> T
 def _launcher(tokens: Tensor, piece: Piece) -> Callable[..., Tensor]:
     """A function that runs a kernel over the piece's tiles and gives what it writes: float32 (states, L, W)."""
     tiles = torch.from_numpy(np.stack(piece.tiles(LANES), axis=1)).to(tokens.device)  # (n, 3)
-    arrays = [torch.from_numpy(np.ascontiguousarray(one)).to(tokens.device)
-              for one in (piece.rows, piece.streams, piece.starts, piece.counts)]  # fmt: skip
+    arrays = [
+        torch.from_numpy(np.ascontiguousarray(one)).to(tokens.device)
+        for one in (piece.rows, piece.streams, piece.starts, piece.counts)
+    ]
 
     def launch(kernel: Any, states: int, parameter: float, *choices: Any) -> Tensor:
         out = torch.empty((states, piece.counts.shape[1], len(piece.rows)), device=tokens.device)
-        kernel[(len(tiles),)](tokens, *arrays, tiles, out, tokens.shape[1], out.shape[1], out.shape[2], parameter,
-                              *choices, LANES, SLOTS, DEPTH)  # fmt: skip
+        kernel[(len(tiles),)](
+            tokens,
+            *arrays,
+            tiles,
+            out,
+            tokens.shape[1],
+            out.shape[1],
+            out.shape[2],
+            parameter,
+            *choices,
+            LANES,
+            SLOTS,
+            DEPTH,
+        )
         return out
 
     return launch
@@ -117,16 +131,34 @@ def _product(tokens, rows, streams, slots, d, LANES: tl.constexpr, SLOTS: tl.con
 
 
 @triton.jit
-def _moments(tokens, rows, streams, starts, counts, tiles, out, d, lengths, width, inverse,
-             EXPONENTIAL: tl.constexpr, LANES: tl.constexpr, SLOTS: tl.constexpr, DEPTH: tl.constexpr):  # fmt: skip
+def _moments(
+    tokens,
+    rows,
+    streams,
+    starts,
+    counts,
+    tiles,
+    out,
+    d,
+    lengths,
+    width,
+    inverse,
+    EXPONENTIAL: tl.constexpr,
+    LANES: tl.constexpr,
+    SLOTS: tl.constexpr,
+    DEPTH: tl.constexpr,
+):
     """Peak, Σs, Σe and Σe·s at each length; the last two only if EXPONENTIAL. inverse: 1/(τ·log 2)."""
     tile = tiles + 3 * tl.program_id(0)
     document, last = tl.load(tile), tl.load(tile + 2)
     start, lane = tl.load(starts + document), tl.load(tile + 1) + tl.arange(0, LANES)
     mine = tl.load(rows + lane, mask=lane < last, other=0)
     peak = tl.full((LANES,), EMPTY, tl.float32)
-    summed, total, weighted = (tl.zeros((LANES,), tl.float32), tl.zeros((LANES,), tl.float32),
-                               tl.zeros((LANES,), tl.float32))  # fmt: skip
+    summed, total, weighted = (
+        tl.zeros((LANES,), tl.float32),
+        tl.zeros((LANES,), tl.float32),
+        tl.zeros((LANES,), tl.float32),
+    )
     seen = tl.zeros((), tl.int32)
     for length in range(lengths):
         stop = tl.load(counts + document * lengths + length).to(tl.int32)
@@ -152,8 +184,23 @@ def _moments(tokens, rows, streams, starts, counts, tiles, out, d, lengths, widt
 
 
 @triton.jit
-def _best(tokens, rows, streams, starts, counts, tiles, out, d, lengths, width, k,
-          WIDTH: tl.constexpr, LANES: tl.constexpr, SLOTS: tl.constexpr, DEPTH: tl.constexpr):  # fmt: skip
+def _best(
+    tokens,
+    rows,
+    streams,
+    starts,
+    counts,
+    tiles,
+    out,
+    d,
+    lengths,
+    width,
+    k,
+    WIDTH: tl.constexpr,
+    LANES: tl.constexpr,
+    SLOTS: tl.constexpr,
+    DEPTH: tl.constexpr,
+):
     """The k largest at each length, in no order, EMPTY where there are fewer: k times the largest of SLOTS is taken out
     and put in the place of the least so far, if it is larger. WIDTH: k or more, a power of two."""
     tile = tiles + 3 * tl.program_id(0)

@@ -75,10 +75,24 @@ def _sgemm(_, place, letters, sizes, scales, a, b, c):
             return builder.inttoptr(builder.add(base, ir.Constant(base.type, offset)), kind)
 
         m, n, k, d, ldc = (at(size, 4 * one, whole) for one in range(5))
-        builder.call(function, [
-            at(letter, 0, byte), at(letter, 1, byte), m, n, k, at(scale, 0, number), at(first, 0, number), d,
-            at(second, 0, number), d, at(scale, 4, number), at(out, 0, number), ldc,
-        ])  # fmt: skip
+        builder.call(
+            function,
+            [
+                at(letter, 0, byte),
+                at(letter, 1, byte),
+                m,
+                n,
+                k,
+                at(scale, 0, number),
+                at(first, 0, number),
+                d,
+                at(second, 0, number),
+                d,
+                at(scale, 4, number),
+                at(out, 0, number),
+                ldc,
+            ],
+        )
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 7), lower
@@ -94,5 +108,12 @@ def multiply(place, block, lanes, sims):
     d = block.shape[1]
     sizes = np.array([lanes.shape[0], block.shape[0], d, d, lanes.shape[0]], np.int32)
     scales = np.array([1.0, 0.0], np.float32)
-    _sgemm(place, letters.ctypes.data, sizes.ctypes.data, scales.ctypes.data, lanes.ctypes.data, block.ctypes.data,
-           sims.ctypes.data)  # fmt: skip
+    _sgemm(
+        place,
+        letters.ctypes.data,
+        sizes.ctypes.data,
+        scales.ctypes.data,
+        lanes.ctypes.data,
+        block.ctypes.data,
+        sims.ctypes.data,
+    )

@@ -116,8 +116,25 @@ def _banks(injection: Injection, queries: MultiVectors, tokens: np.ndarray, norm
 
 
 @nb.njit(cache=True, **ANY_ORDER)
-def attack_run(own, starts, patches, tokens, packed, bounds, pairs, queries, banks, picks, counts, addresses, rows,
-               parameters, product, out, held):  # fmt: skip
+def attack_run(
+    own,
+    starts,
+    patches,
+    tokens,
+    packed,
+    bounds,
+    pairs,
+    queries,
+    banks,
+    picks,
+    counts,
+    addresses,
+    rows,
+    parameters,
+    product,
+    out,
+    held,
+):
     """As score_run, for whole documents, each pair's stream going on with its picks: (N, K) into banks.
 
     counts: int64 (K), ascending; out, held: float32 (A, K, N).
@@ -181,12 +198,24 @@ def _attack_compiled(shared: _Attack, aggregators: Sequence[Aggregator], run: Ru
     out, held = (np.empty((len(kernels), len(counts), len(run.queries)), np.float32) for _ in range(2))
     with gemm.single_threaded():
         attack_run(
-        own.view(np.uint16), run.starts, sizes, shared.tokens, tiles.usable(shared.packed), shared.queries.offsets,
-        run.pairs, run.queries, shared.banks, picks, counts, np.stack([kernel.addresses for kernel in kernels]),
-        state_rows(kernels, aggregators, int(sizes.max() + counts.max())),
-        np.array([kernel.parameter(one) for kernel, one in zip(kernels, aggregators, strict=True)]),
-            gemm.address(), out, held,
-    )  # fmt: skip
+            own.view(np.uint16),
+            run.starts,
+            sizes,
+            shared.tokens,
+            tiles.usable(shared.packed),
+            shared.queries.offsets,
+            run.pairs,
+            run.queries,
+            shared.banks,
+            picks,
+            counts,
+            np.stack([kernel.addresses for kernel in kernels]),
+            state_rows(kernels, aggregators, int(sizes.max() + counts.max())),
+            np.array([kernel.parameter(one) for kernel, one in zip(kernels, aggregators, strict=True)]),
+            gemm.address(),
+            out,
+            held,
+        )
     return out, held
 
 
@@ -227,8 +256,9 @@ def _attack_piece(
     counts, bounds, sizes = shared.injection.counts, shared.queries.offsets, np.diff(piece.pairs)
     picks = shared.picks(piece.queries, piece.documents) * sizes[:, None]  # a bank's patches are as long as its query
     first = piece.rows + (BANK - 1) * np.repeat(bounds[piece.queries], sizes)
-    pairs, begin, steps = (torch.from_numpy(one).to(tokens.device)
-                           for one in (np.repeat(np.arange(len(sizes)), sizes), first, picks))  # fmt: skip
+    pairs, begin, steps = (
+        torch.from_numpy(one).to(tokens.device) for one in (np.repeat(np.arange(len(sizes)), sizes), first, picks)
+    )
     out = torch.zeros((2, len(aggregators), len(counts), len(piece.rows)), device=tokens.device)
     for _, lanes, sims in products(tokens, piece, beside=3 * max(counts)):
         injected = banks[begin[lanes][..., None] + steps[pairs[lanes]]]  # (B, w, K)

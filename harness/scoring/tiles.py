@@ -58,8 +58,10 @@ def _instruction(name: str, *kinds: Any, numbers: int) -> Any:
     def emit(context, builder, signature, arguments):
         if compiles():
             tiles = [ir.Constant(_byte, one.literal_value) for one in signature.args[:numbers]]
-            rest = [builder.inttoptr(one, kind) if kind is _place else one
-                    for one, kind in zip(arguments[numbers:], kinds, strict=True)]  # fmt: skip
+            rest = [
+                builder.inttoptr(one, kind) if kind is _place else one
+                for one, kind in zip(arguments[numbers:], kinds, strict=True)
+            ]
             instruct(builder, name, ir.VoidType(), *tiles, *rest)
         return context.get_dummy_value()
 
@@ -159,8 +161,9 @@ def _split(_, halves, first, last):
     def lower(context, builder, signature, arguments):
         kinds = ir.HalfType(), ir.FloatType(), _int, _short
         half, number, whole, short = (ir.VectorType(kind, DIMS) for kind in kinds)
-        source, *places = (builder.inttoptr(one, kind.as_pointer())
-                           for one, kind in zip(arguments, (half, short, short), strict=True))  # fmt: skip
+        source, *places = (
+            builder.inttoptr(one, kind.as_pointer()) for one, kind in zip(arguments, (half, short, short), strict=True)
+        )
         wide = builder.fpext(builder.load(source, align=2), number)
         high = builder.and_(builder.bitcast(wide, whole), ir.Constant(whole, [FIRST] * DIMS))
         low = builder.bitcast(builder.fsub(wide, builder.bitcast(high, number)), whole)

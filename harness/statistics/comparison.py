@@ -152,8 +152,10 @@ def _pairs(
         spans = [[one for one in lengths if one in own.get(arm, lengths)] for own in growing]
         if min(map(len, spans)) > 1:
             cells = [[(measure, arm, length, pool) for length in span] for span in spans]
-            a, b = (inference.slopes(one.loc[keys, queries].to_numpy(float), np.array(span, float))
-                    for one, keys, span in zip(wide, cells, spans, strict=True))  # fmt: skip
+            a, b = (
+                inference.slopes(one.loc[keys, queries].to_numpy(float), np.array(span, float))
+                for one, keys, span in zip(wide, cells, spans, strict=True)
+            )
             yield (measure, arm, "slope", pool), a, b
 
 

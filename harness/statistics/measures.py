@@ -115,10 +115,16 @@ def per_query(measures: Sequence[str], qrels: Sequence[Qrel], run: Iterable[Scor
         found.setdefault(query_id, []).append((score, doc_id))
     ranked = {queries[name]: _places(found[name], numbered) for name in judged if name in found}
     parsed = {name: parse(name) for name in measures}
-    values = {(measure, number): value for group in _groups(parsed.values())
-              for measure, number, value in _values(group, graded, ranked)}  # fmt: skip
-    rows = [(name, query_id, values.get((measure, queries[query_id]), 0.0))
-            for name, measure in parsed.items() for query_id in judged]  # fmt: skip
+    values = {
+        (measure, number): value
+        for group in _groups(parsed.values())
+        for measure, number, value in _values(group, graded, ranked)
+    }
+    rows = [
+        (name, query_id, values.get((measure, queries[query_id]), 0.0))
+        for name, measure in parsed.items()
+        for query_id in judged
+    ]
     return pd.DataFrame(rows, columns=["measure", "query_id", "value"])
 
 

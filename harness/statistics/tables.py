@@ -83,8 +83,10 @@ def compare(
     """
     rows = []
     for (measure, arm), part in per_query[per_query["pool"].isin(pools)].groupby(["measure", "arm"], sort=False):
-        values = {pool: one.pivot(index="length", columns="query_id", values="value").sort_index()
-                  for pool, one in part.groupby("pool", sort=False)}  # fmt: skip
+        values = {
+            pool: one.pivot(index="length", columns="query_id", values="value").sort_index()
+            for pool, one in part.groupby("pool", sort=False)
+        }
         base = values[pools[0]]
         growing = list((reached or {}).get(str(arm), base.index))
         for pool in pools[1:]:

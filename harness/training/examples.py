@@ -38,8 +38,10 @@ def answerable(dataset: Dataset) -> Dataset:
 def relevant(dataset: Dataset) -> Relevant:
     """Rows of every query's relevant documents that are there, in the order of the judgments."""
     rows = {document.id: row for row, document in enumerate(dataset.documents)}
-    return [np.array([rows[document] for document in dataset.relevant[query.id] if document in rows], np.int64)
-            for query in dataset.queries]  # fmt: skip
+    return [
+        np.array([rows[document] for document in dataset.relevant[query.id] if document in rows], np.int64)
+        for query in dataset.queries
+    ]
 
 
 def hold_out(queries: int, share: float) -> tuple[np.ndarray, np.ndarray]:

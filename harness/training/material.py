@@ -129,8 +129,10 @@ def gather(config: Asked, device: str, stages: Stages) -> Material:
         queries = store.fetch(backbone, dataset.queries, "query", stages)
         documents = store.fetch(backbone, dataset.documents, "document", stages)
     notes = [*dataset.notes, *unknown.notes(backbone, dataset.documents, dataset.queries)]
-    notes += [f"{len(learned):,} queries are trained on; {len(held):,} held-out ones, ranked against"
-             f" {len(rows):,} documents, choose the epoch"]  # fmt: skip
+    notes += [
+        f"{len(learned):,} queries are trained on; {len(held):,} held-out ones, ranked against"
+        f" {len(rows):,} documents, choose the epoch"
+    ]
     judged = examples.relevant(dataset)
     return Material(dataset, judged, learned, held, rows, origin, backbone, queries, documents, notes)
 

@@ -82,8 +82,10 @@ class Shards:
             ]
             return parts[0] if len(parts) == 1 else np.concatenate([self.shards[0].vectors[:0], *parts])
         bounds = np.searchsorted(at, self.starts)
-        parts = [self.shards[int(number)].vectors[at[bounds[number] : bounds[number + 1]] - self.starts[number]]
-                 for number in np.flatnonzero(np.diff(bounds))]  # fmt: skip
+        parts = [
+            self.shards[int(number)].vectors[at[bounds[number] : bounds[number + 1]] - self.starts[number]]
+            for number in np.flatnonzero(np.diff(bounds))
+        ]
         return np.concatenate([self.shards[0].vectors[:0], *parts])
 
 

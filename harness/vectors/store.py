@@ -58,9 +58,13 @@ class Projected:
 
 
 def fetch(
-    encoder: Encodes, items: Sequence[Document] | Sequence[Query], role: str, stages: Stages, root: Path | None = None,
+    encoder: Encodes,
+    items: Sequence[Document] | Sequence[Query],
+    role: str,
+    stages: Stages,
+    root: Path | None = None,
     engine: Map | None = None,
-) -> MultiVectors:  # fmt: skip
+) -> MultiVectors:
     """Vectors of the items under an encoder: from the cache, or encoded shard by shard and cached.
 
     role: ``document`` or ``query``. An encoder with a ``backbone`` projects the backbone's vectors, which are cached
@@ -85,9 +89,15 @@ def _code(kind: type) -> list[str]:
 
 
 def _make(
-    folder: Path, encoder: Encodes, items: Sequence[Document] | Sequence[Query], role: str, many: str, stages: Stages,
-    root: Path | None, engine: Map | None,
-) -> None:  # fmt: skip
+    folder: Path,
+    encoder: Encodes,
+    items: Sequence[Document] | Sequence[Query],
+    role: str,
+    many: str,
+    stages: Stages,
+    root: Path | None,
+    engine: Map | None,
+) -> None:
     """Encode the shards that are not there or damaged; then the ids and the manifest, which name them all."""
     folder.mkdir(parents=True, exist_ok=True)
     _remove_unfinished(folder)
@@ -168,8 +178,13 @@ def _seal(content: bytes) -> tuple[bytes, str]:
 def _finish(folder: Path, ids: Sequence[str], recipe: dict[str, Any], sums: dict[str, str]) -> None:
     named = json.dumps(ids, ensure_ascii=False).encode()
     shards = [{"file": name, "xxh3": found} for name, found in sums.items()]
-    manifest = {"format": FORMAT, "items": len(ids), "recipe": recipe, "ids": xxhash.xxh3_64_hexdigest(named),
-                "shards": shards}  # fmt: skip
+    manifest = {
+        "format": FORMAT,
+        "items": len(ids),
+        "recipe": recipe,
+        "ids": xxhash.xxh3_64_hexdigest(named),
+        "shards": shards,
+    }
     write_atomically(folder / "ids.json", named)
     write_atomically(folder / "manifest.json", json.dumps(manifest | {"digest": digest(manifest)}, indent=1).encode())
 

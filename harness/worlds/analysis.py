@@ -19,9 +19,12 @@ def measured(training: pd.DataFrame, lengths: pd.DataFrame, injection: pd.DataFr
     """The three tables as one, a row a value: KEYS, UNIT, ``seed`` and ``value``; what does not apply is empty text."""
     parts = []
     for column, measure, split in (
-        ("loss", "loss", "train"), ("gini", "gini", "train"), ("gini_standard", "gini_standard", "train"),
-        ("recall_train", "recall", "train"), ("recall_heldout", "recall", "heldout"),
-    ):  # fmt: skip
+        ("loss", "loss", "train"),
+        ("gini", "gini", "train"),
+        ("gini_standard", "gini_standard", "train"),
+        ("recall_train", "recall", "train"),
+        ("recall_heldout", "recall", "heldout"),
+    ):
         parts.append(training.rename(columns={column: "value"}).assign(measure=measure, split=split))
     sloped = lengths.groupby(["pool", "seed", "split", *UNIT], sort=False)[["length", "recall"]]
     if lengths["length"].nunique() > 1:
@@ -33,8 +36,10 @@ def measured(training: pd.DataFrame, lengths: pd.DataFrame, injection: pd.DataFr
     wanted = [*KEYS, *UNIT, "seed", "value"]
     table = pd.concat([part.reindex(columns=wanted).astype({"value": float}) for part in parts], ignore_index=True)
     for key in ("epoch", "length", "inject", "count"):
-        table[key] = [f"{value:g}" if isinstance(value, float) else str(value)
-                      for value in table[key].astype(object).where(table[key].notna(), "")]  # fmt: skip
+        table[key] = [
+            f"{value:g}" if isinstance(value, float) else str(value)
+            for value in table[key].astype(object).where(table[key].notna(), "")
+        ]
     return table[table["value"].notna()]
 
 

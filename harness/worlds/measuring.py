@@ -47,8 +47,10 @@ def recall(gallery: Candidates, values: np.ndarray) -> float:
 
 def ginis(aggregator: Aggregator, world: Encoded) -> tuple[float, float]:
     """Mean Gini, the study's and the standard one, of each query's gradient on its own document's patches."""
-    tokens, patches = (torch.from_numpy(part.vectors.reshape(len(part), -1, part.dim).astype(np.float64))
-                       for part in (world.queries, world.documents))  # fmt: skip
+    tokens, patches = (
+        torch.from_numpy(part.vectors.reshape(len(part), -1, part.dim).astype(np.float64))
+        for part in (world.queries, world.documents)
+    )
     mean = float(gini(patch_gradients(aggregator, tokens, patches[: len(tokens)]).numpy()).mean())
     return mean, mean + 1 / patches.shape[1]
 
@@ -72,5 +74,10 @@ def under_injection(
         found = [recall(world.gallery, np.concatenate([clean, values], 1)) for values in scores.values[0]]
         for count, value, held in zip(plan.counts, found, scores.hijacked[0], strict=True):
             retained = value / found[0] if found[0] > 0 else float("nan")
-            yield {"inject": kind, "count": count, "recall": value, "retained": retained,
-                   "hijack_rate": float(held.mean(dtype=np.float64))}  # fmt: skip
+            yield {
+                "inject": kind,
+                "count": count,
+                "recall": value,
+                "retained": retained,
+                "hijack_rate": float(held.mean(dtype=np.float64)),
+            }

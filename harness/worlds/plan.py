@@ -74,8 +74,18 @@ class Plan(Config):
     seed: int = option(0, whole(0), "The first seed.")
 
     def world(self, seed: int, support: int) -> World:
-        return World(self.concepts, self.dim, self.tokens, support, self.shared, self.mixed, self.noise, self.queries,
-                     max(*self.lengths, *self.train_length), seed)  # fmt: skip
+        return World(
+            self.concepts,
+            self.dim,
+            self.tokens,
+            support,
+            self.shared,
+            self.mixed,
+            self.noise,
+            self.queries,
+            max(*self.lengths, *self.train_length),
+            seed,
+        )
 
     def trials(self) -> Iterator[Trial]:
         """Every trial, the pools of a seed one after the other."""

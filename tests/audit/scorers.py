@@ -45,8 +45,10 @@ def batched(query, documents):
 
 
 def first_counts_more(query, documents):
-    return [score + 0.1 * (query @ document[0]).sum() for score, document in
-            zip(right(query, documents), documents, strict=True)]  # fmt: skip
+    return [
+        score + 0.1 * (query @ document[0]).sum()
+        for score, document in zip(right(query, documents), documents, strict=True)
+    ]
 
 
 def ranked(query, documents):
@@ -54,8 +56,9 @@ def ranked(query, documents):
 
 
 def no_single_patch(query, documents):
-    return [score if len(document) > 1 else 0.0 for score, document in
-            zip(right(query, documents), documents, strict=True)]  # fmt: skip
+    return [
+        score if len(document) > 1 else 0.0 for score, document in zip(right(query, documents), documents, strict=True)
+    ]
 
 
 def cut_off(query, documents):
@@ -88,7 +91,15 @@ def picky(query, documents):
 
 
 BROKEN = {
-    "value": scaled, "negative similarities": floored, "companions": centred, "padding": padded,
-    "order of patches": first_counts_more, "order of candidates": ranked, "one patch": no_single_patch,
-    "long documents": cut_off, "duplicates": once_only, "ties": by_place, "half precision": summed_in_half,
-}  # fmt: skip
+    "value": scaled,
+    "negative similarities": floored,
+    "companions": centred,
+    "padding": padded,
+    "order of patches": first_counts_more,
+    "order of candidates": ranked,
+    "one patch": no_single_patch,
+    "long documents": cut_off,
+    "duplicates": once_only,
+    "ties": by_place,
+    "half precision": summed_in_half,
+}

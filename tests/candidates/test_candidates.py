@@ -24,8 +24,14 @@ RANKED = ["faiss", "pooled", "bm25"]
 def dataset(documents, queries, qrels=()):
     """Texts by id; without judgments each query has the first document as its relevant one."""
     qrels = qrels or [Qrel(query, next(iter(documents)), 1) for query in queries]
-    return Dataset("hand", "test", [Document(*item) for item in documents.items()],
-                   [Query(*item) for item in queries.items()], qrels, "")  # fmt: skip
+    return Dataset(
+        "hand",
+        "test",
+        [Document(*item) for item in documents.items()],
+        [Query(*item) for item in queries.items()],
+        qrels,
+        "",
+    )
 
 
 def search(documents, queries, root, depth=5, index="auto", held=None):
@@ -70,8 +76,11 @@ def approximate_maxsim(documents, queries, query, per_token):
     """Score of every found document: a token's best patch among its nearest ones, less the weakest of those."""
     scores: dict[int, float] = {}
     for token in queries.of(query).astype(np.float64):
-        patches = [(float(token @ patch.astype(np.float64)), row)
-                   for row in range(len(documents)) for patch in documents.of(row)]  # fmt: skip
+        patches = [
+            (float(token @ patch.astype(np.float64)), row)
+            for row in range(len(documents))
+            for patch in documents.of(row)
+        ]
         nearest = sorted(patches, reverse=True)[:per_token]
         for row in {row for _, row in nearest}:
             gain = max(sim for sim, owner in nearest if owner == row) - nearest[-1][0]
@@ -119,10 +128,15 @@ def test_the_index_follows_from_the_size_of_the_corpus(tmp_path, monkeypatch, ex
 @pytest.mark.parametrize(
     "asked, spec",
     [
-        ("flat", "Flat"), ("ivf-sq", "IVF4096,SQ8"), ("ivf-pq", "IVF4096,PQ64"), ("disk", "disk:IVF4096,SQ8"),
-        ("disk:ivf-pq", "disk:IVF4096,PQ64"), ("disk:IVF8,Flat", "disk:IVF8,Flat"), ("auto", "IVF4096,SQ8"),
+        ("flat", "Flat"),
+        ("ivf-sq", "IVF4096,SQ8"),
+        ("ivf-pq", "IVF4096,PQ64"),
+        ("disk", "disk:IVF4096,SQ8"),
+        ("disk:ivf-pq", "disk:IVF4096,PQ64"),
+        ("disk:IVF8,Flat", "disk:IVF8,Flat"),
+        ("auto", "IVF4096,SQ8"),
     ],
-)  # fmt: skip
+)
 def test_a_kind_of_index_grows_with_the_corpus(asked, spec):
     assert faiss_index.resolve(asked, 200_000 * 64, 128) == spec
 
@@ -329,8 +343,11 @@ def test_fewer_documents_than_the_depth_leave_the_last_slots_empty(tmp_path, sou
 @pytest.mark.parametrize("source", SOURCES)
 def test_recall_equals_a_loop(tmp_path, source):
     random = np.random.default_rng(3)
-    judged = [Qrel(f"q{query}", f"d{row}", int(grade)) for query in range(3)
-              for row, grade in enumerate(random.integers(-1, 3, 10))]  # fmt: skip
+    judged = [
+        Qrel(f"q{query}", f"d{row}", int(grade))
+        for query in range(3)
+        for row, grade in enumerate(random.integers(-1, 3, 10))
+    ]
     held = dataset(dict.fromkeys(DOCUMENTS.ids, TEXT), dict.fromkeys(QUERIES.ids, TEXT), judged)
     found = find(source, search(DOCUMENTS, QUERIES, tmp_path, 4, held=held))
     shares = []

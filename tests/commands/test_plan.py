@@ -18,14 +18,43 @@ from tests.test_cli import run
 __all__ = ["run"]
 
 WORK = Work(
-    documents=1_000_000, patches=70, queries=500, depth=100, dims=128, tokens=32, lengths=(32, 64), arms=("truncate",),
-    pools=3, candidates="faiss", index="IVF1024,SQ8", reads="text",
-)  # fmt: skip
+    documents=1_000_000,
+    patches=70,
+    queries=500,
+    depth=100,
+    dims=128,
+    tokens=32,
+    lengths=(32, 64),
+    arms=("truncate",),
+    pools=3,
+    candidates="faiss",
+    index="IVF1024,SQ8",
+    reads="text",
+)
 RATES = Rates(
-    cores=2, load=1e-5, encode=1e-4, parameters=1e7, write=1e-9, check=1e-10, open=0.0, read=1e-9, assign=1e-11,
-    quantise=1e-10, code=1e-7, asked=1e-4, scan=1e-8, score={"truncate": 1e-5, "pad": 2e-5, "equalize": 2e-5},
-    rank=1e-6, compare=1e-3, memory=16e9, free=1e12, base=3e8, model=1e8, line=300.0, kept=12.0,
-)  # fmt: skip
+    cores=2,
+    load=1e-5,
+    encode=1e-4,
+    parameters=1e7,
+    write=1e-9,
+    check=1e-10,
+    open=0.0,
+    read=1e-9,
+    assign=1e-11,
+    quantise=1e-10,
+    code=1e-7,
+    asked=1e-4,
+    scan=1e-8,
+    score={"truncate": 1e-5, "pad": 2e-5, "equalize": 2e-5},
+    rank=1e-6,
+    compare=1e-3,
+    memory=16e9,
+    free=1e12,
+    base=3e8,
+    model=1e8,
+    line=300.0,
+    kept=12.0,
+)
 
 
 def stage(work: Work, name: str, rates: Rates = RATES):
@@ -62,8 +91,9 @@ def test_an_index_on_disk_takes_the_same_memory_whatever_the_corpus(index):
 
 
 def test_the_kind_of_index_decides_its_bytes():
-    per_patch = {index: storage(replace(WORK, index=index), RATES)["index"] / WORK.rows
-                 for index in ("flat", "ivf-sq", "ivf-pq")}  # fmt: skip
+    per_patch = {
+        index: storage(replace(WORK, index=index), RATES)["index"] / WORK.rows for index in ("flat", "ivf-sq", "ivf-pq")
+    }
     assert per_patch == pytest.approx({"flat": 512, "ivf-sq": 136, "ivf-pq": 72}, rel=0.1)
 
 
@@ -117,9 +147,15 @@ def quick(monkeypatch, tmp_path):
 
 
 QUESTION = {
-    "documents": "2e5", "patches": 16, "dims": 16, "queries": 20, "query_tokens": 8, "lengths": "8,16", "depth": 10,
+    "documents": "2e5",
+    "patches": 16,
+    "dims": 16,
+    "queries": 20,
+    "query_tokens": 8,
+    "lengths": "8,16",
+    "depth": 10,
     "checkpoint": "embeddings:FOLDER",
-}  # fmt: skip
+}
 
 
 def test_rates_are_measured_once_and_every_stage_has_its_time(run, quick, monkeypatch, tmp_path):
@@ -127,8 +163,17 @@ def test_rates_are_measured_once_and_every_stage_has_its_time(run, quick, monkey
     for role in ("documents", "queries"):
         (tmp_path / "FOLDER" / f"{role}.safetensors").touch()
     plan = harness.plan(**QUESTION)
-    assert [one.name for one in plan.stages] == ["load", "encode", "train", "index", "search", "score truncate",
-                                                 "score pad", "rank", "compare"]  # fmt: skip
+    assert [one.name for one in plan.stages] == [
+        "load",
+        "encode",
+        "train",
+        "index",
+        "search",
+        "score truncate",
+        "score pad",
+        "rank",
+        "compare",
+    ]
     assert all(one.seconds > 0 for one in plan.stages) and plan.rates.base > 0 and plan.rates.line > 50
     monkeypatch.setattr(measuring, "measure", None)
     again = harness.plan(**QUESTION | {"documents": 400_000})

@@ -264,7 +264,7 @@ def test_the_same_question_again_says_so_writes_nothing_and_is_answered_anew_by_
         ({"versions": {"late-interaction-harness": "0.0.9"}}, "late-interaction-harness 0.0.9, now "),
         ({"versions": {"gone": "3.1"}}, "gone 3.1, now missing"),
     ],
-)  # fmt: skip
+)
 def test_what_another_program_answered_is_never_shown_as_todays(answered, fields, says, resume, capsys, tmp_path):
     changed(answered.path, **fields)
     before = files(answered.path)

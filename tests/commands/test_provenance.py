@@ -57,8 +57,9 @@ def upgraded(monkeypatch):
 
     def to(name: str) -> None:
         wanted = packages.normal(name)
-        monkeypatch.setattr(importlib.metadata, "version",
-                            lambda one: "99.9" if packages.normal(one) == wanted else real(one))  # fmt: skip
+        monkeypatch.setattr(
+            importlib.metadata, "version", lambda one: "99.9" if packages.normal(one) == wanted else real(one)
+        )
 
     return to
 
@@ -92,8 +93,13 @@ def test_a_copied_folder_without_metadata_lists_every_installed_package(tmp_path
     code = "import json; from harness import packages; print(json.dumps(packages.versions()))"
     if installed(packages.DISTRIBUTION):  # as if it were not
         code = "from harness import packages; packages.DISTRIBUTION = 'no-such-distribution'; " + code
-    made = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True,
-                          env=os.environ | {"PYTHONPATH": str(tmp_path)})  # fmt: skip
+    made = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    )
     assert made.returncode == 0, made.stderr
     found = json.loads(made.stdout)
     assert packages.versions().keys() <= found.keys() and "pytest" in found
@@ -105,8 +111,13 @@ def folders(tmp_path_factory) -> dict[str, Path]:
 
 
 SHARED = ["torch", "transformers", "tokenizers", "numpy"]
-COMPUTED = {"colbert": [*SHARED, "colbert-ai"], "pylate": SHARED, "transformer": SHARED, "concepts": ["numpy"],
-            "colpali": [*SHARED, "colpali-engine", "peft", "pillow"]}  # fmt: skip
+COMPUTED = {
+    "colbert": [*SHARED, "colbert-ai"],
+    "pylate": SHARED,
+    "transformer": SHARED,
+    "concepts": ["numpy"],
+    "colpali": [*SHARED, "colpali-engine", "peft", "pillow"],
+}
 
 
 def opened(family: str, folders: dict[str, Path]):
@@ -182,6 +193,12 @@ MULTIPLY = "torch.randn(64, 64) @ torch.randn(64, 64)"
 def test_whether_mkls_mode_took_effect_is_seen(first, asked, says):
     environment = {name: value for name, value in os.environ.items() if name != "MKL_CBWR"}
     environment |= {"MKL_CBWR": asked} if asked else {}
-    made = subprocess.run([sys.executable, "-c", MODE.format(first=first)], env=environment, cwd=ROOT,
-                          capture_output=True, text=True, check=True)  # fmt: skip
+    made = subprocess.run(
+        [sys.executable, "-c", MODE.format(first=first)],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert made.stdout.startswith(says)

@@ -64,8 +64,10 @@ def test_losses_are_compared_with_the_first_pool(done):
     assert len(done.tests) == 2 * 2 * 3 * 3  # pools, counts, kinds, measures
     for row in done.tests[done.tests["p"] < 1].itertuples():
         cells = [(row.inject, row.pool, row.measure), (row.inject, "maxsim", row.measure)]
-        own, base = (values.loc[(kind, pool, 0, measure)] - values.loc[(kind, pool, row.count, measure)]
-                     for kind, pool, measure in cells)  # fmt: skip
+        own, base = (
+            values.loc[(kind, pool, 0, measure)] - values.loc[(kind, pool, row.count, measure)]
+            for kind, pool, measure in cells
+        )
         a, b = base, own  # the smaller loss is better
         assert (row.wins, row.losses) == ((own < base).sum(), (own > base).sum())
         assert row.p == pytest.approx(stats.ttest_rel(a, b).pvalue, rel=1e-6)
@@ -133,8 +135,9 @@ def test_gradient_intervals_hold_their_means_and_pairs_are_relevant(routed):
     relevant = {(qrel.query_id, qrel.doc_id) for qrel in corpora.load(str(TINY)).qrels if qrel.relevance > 0}
     pairs = set(zip(routed.per_query["query_id"], routed.per_query["doc_id"], strict=True))
     assert pairs <= relevant and len(pairs) == 20
-    np.testing.assert_allclose(routed.per_query["gini_standard"] - routed.per_query["gini"],
-                               1 / routed.per_query["length"])  # fmt: skip
+    np.testing.assert_allclose(
+        routed.per_query["gini_standard"] - routed.per_query["gini"], 1 / routed.per_query["length"]
+    )
 
 
 @pytest.mark.parametrize(

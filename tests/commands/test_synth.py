@@ -29,10 +29,23 @@ from harness.worlds.training import fit, info_nce
 from harness.worlds.vectors import split
 
 TINY = {
-    "queries": 32, "gallery": 8, "batch": 16, "epochs": 2, "every": 1, "seeds": 2, "lengths": [8, 12, 16],
-    "train_length": [12], "support": [4], "counts": [0, 3, 9], "concepts": 20, "dim": 8, "tokens": 6, "shared": 2,
-    "mixed": 2, "width": 8,
-}  # fmt: skip
+    "queries": 32,
+    "gallery": 8,
+    "batch": 16,
+    "epochs": 2,
+    "every": 1,
+    "seeds": 2,
+    "lengths": [8, 12, 16],
+    "train_length": [12],
+    "support": [4],
+    "counts": [0, 3, 9],
+    "concepts": 20,
+    "dim": 8,
+    "tokens": 6,
+    "shared": 2,
+    "mixed": 2,
+    "width": 8,
+}
 POOLS = "maxsim,topk:2,softmax:1.0"
 FILES = ["training.csv", "lengths.csv", "injection.csv", "summary.csv", "tests.csv", "figure1.svg", "figure1.html"]
 FILES += ["tradeoff.svg", "figure1.png", "encoders/maxsim-M12-K4/seed1/network.safetensors"]
@@ -53,12 +66,25 @@ def training_set(config: SynthConfig, seed: int = 0):
 
 def test_the_tables_have_the_columns_and_rows_that_were_asked(done):
     assert list(done.training.columns[:8]) == [
-        "pool", "seed", "epoch", "loss", "gini", "gini_standard", "recall_train", "recall_heldout",
-    ]  # fmt: skip
+        "pool",
+        "seed",
+        "epoch",
+        "loss",
+        "gini",
+        "gini_standard",
+        "recall_train",
+        "recall_heldout",
+    ]
     assert list(done.lengths.columns[:5]) == ["pool", "seed", "split", "length", "recall"]
     assert list(done.injection.columns[:7]) == [
-        "pool", "seed", "inject", "count", "recall", "retained", "hijack_rate",
-    ]  # fmt: skip
+        "pool",
+        "seed",
+        "inject",
+        "count",
+        "recall",
+        "retained",
+        "hijack_rate",
+    ]
     assert len(done.training) == 3 * 2 * 3 and len(done.lengths) == 3 * 2 * 2 * 3 and len(done.injection) == 54
     assert done.training["loss"].isna().sum() == 6  # nothing is trained at epoch 0
     np.testing.assert_allclose(done.training["gini_standard"] - done.training["gini"], 1 / 12)
@@ -93,8 +119,11 @@ def test_tests_are_paired_by_seed_and_slopes_are_per_doubling(done):
     found = done.tests[(done.tests["length"] == "slope") & (done.tests["pool"] == "topk:2")].set_index("split")
     assert found.loc["heldout", "mean_difference"] == pytest.approx(expected)
     assert set(done.tests["baseline"]) == {"maxsim"} and set(done.tests["measure"]) == {
-        "gini", "recall", "retained", "hijack_rate",
-    }  # fmt: skip
+        "gini",
+        "recall",
+        "retained",
+        "hijack_rate",
+    }
     for _, family in done.tests.groupby(["measure", "split"]):
         assert (family["p_holm"].dropna() >= family["p"][family["p_holm"].notna()]).all()
 
@@ -120,8 +149,9 @@ def test_the_loss_is_in_batch_info_nce():
     train, aggregator = training_set(config), AGGREGATORS.make("topk:2")
     net = concepts.network(8, 8, np.random.default_rng(1))
     batch = torch.tensor([3, 5, 9])
-    queries, documents, negatives = (concepts.apply(net, part[batch]) for part in (train.queries, train.documents,
-                                                                                  train.negatives))  # fmt: skip
+    queries, documents, negatives = (
+        concepts.apply(net, part[batch]) for part in (train.queries, train.documents, train.negatives)
+    )
     candidates = [*documents[:, :12], *negatives[:, :12]]
     expected = 0.0
     for number, query in enumerate(queries):
@@ -216,18 +246,32 @@ def test_a_trained_encoder_is_a_checkpoint_of_eval(done, tmp_path, monkeypatch):
     world |= {"support": 4, "patches": 16}
     (tmp_path / "mine.yaml").write_text(f"source: synthetic\ncheckpoint: concepts\nworld: {json.dumps(world)}\n")
     folder = done.path / "encoders" / "maxsim-M12-K4" / "seed0"
-    run = evaluate(dataset="mine", checkpoint=str(folder), pool="maxsim", lengths=[12, 16], candidates="exact",
-                   measures="R@1", output=tmp_path / "runs")  # fmt: skip
+    run = evaluate(
+        dataset="mine",
+        checkpoint=str(folder),
+        pool="maxsim",
+        lengths=[12, 16],
+        candidates="exact",
+        measures="R@1",
+        output=tmp_path / "runs",
+    )
     assert run.summary["value"].between(0, 1).all() and run.manifest.fingerprints["documents"]
 
 
 @pytest.mark.parametrize(
     ("given", "says"),
-    [({"batch": 5}, "batch 5"), ({"gallery": 1}, "gallery 1"), ({"support": "9"}, "at most tokens"),
-     ({"every": 3}, "every 3"), ({"rate": "fast"}, "rate"), ({"negatives": 2}, "negatives"),
-     ({"pool": "maxsin"}, "maxsim"), ({"lengths": "2", "train_length": "2"}, "cannot hold"),
-     ({"dataset": "scifact"}, "dataset")],
-)  # fmt: skip
+    [
+        ({"batch": 5}, "batch 5"),
+        ({"gallery": 1}, "gallery 1"),
+        ({"support": "9"}, "at most tokens"),
+        ({"every": 3}, "every 3"),
+        ({"rate": "fast"}, "rate"),
+        ({"negatives": 2}, "negatives"),
+        ({"pool": "maxsin"}, "maxsim"),
+        ({"lengths": "2", "train_length": "2"}, "cannot hold"),
+        ({"dataset": "scifact"}, "dataset"),
+    ],
+)
 def test_questions_that_cannot_be_answered_are_refused(given, says):
     with pytest.raises(OptionError, match=says):
         plan(**given)
@@ -255,10 +299,33 @@ def test_the_command_prints_the_studys_figures_and_its_claims(tmp_path):
 
 
 def test_the_smallest_study_is_shown(tmp_path):
-    line = ["synth", "--pool", "mean", "--seeds", "1", "--epochs", "1", "--every", "1", "--queries", "32",
-            "--gallery", "8", "--batch", "16", "--lengths", "9", "--train-length", "12", "--counts", "0",
-            "--inject", "hard",
-            "--output", str(tmp_path)]  # fmt: skip
+    line = [
+        "synth",
+        "--pool",
+        "mean",
+        "--seeds",
+        "1",
+        "--epochs",
+        "1",
+        "--every",
+        "1",
+        "--queries",
+        "32",
+        "--gallery",
+        "8",
+        "--batch",
+        "16",
+        "--lengths",
+        "9",
+        "--train-length",
+        "12",
+        "--counts",
+        "0",
+        "--inject",
+        "hard",
+        "--output",
+        str(tmp_path),
+    ]
     shown = CliRunner().invoke(app, line, env={"COLUMNS": "80"})
     assert shown.exit_code == 0 and "M = 9" in shown.stdout, shown.output
 
@@ -269,11 +336,24 @@ def test_one_seed_has_no_interval_and_no_test(tmp_path):
 
 
 def test_a_lower_hijack_rate_is_a_win():
-    rows = [{"pool": pool, "seed": seed, "value": value, "measure": measure, "split": "heldout", "epoch": "",
-             "length": "", "inject": "hard", "count": "3", "train_length": 8, "support": 4}
-            for measure in ("retained", "hijack_rate")
-            for pool, values in (("maxsim", [0.5, 0.4, 0.3]), ("mean", [0.1, 0.3, 0.1]))
-            for seed, value in enumerate(values)]  # fmt: skip
+    rows = [
+        {
+            "pool": pool,
+            "seed": seed,
+            "value": value,
+            "measure": measure,
+            "split": "heldout",
+            "epoch": "",
+            "length": "",
+            "inject": "hard",
+            "count": "3",
+            "train_length": 8,
+            "support": 4,
+        }
+        for measure in ("retained", "hijack_rate")
+        for pool, values in (("maxsim", [0.5, 0.4, 0.3]), ("mean", [0.1, 0.3, 0.1]))
+        for seed, value in enumerate(values)
+    ]
     rows.append({**rows[0], "measure": "gini", "epoch": "5", "inject": "", "count": ""})
     found = analysis.compare(pd.DataFrame(rows), ["maxsim", "mean"]).set_index("measure")
     assert found.loc["hijack_rate", ["wins", "losses"]].tolist() == [3, 0] and found.loc["retained", "losses"] == 3
@@ -281,12 +361,44 @@ def test_a_lower_hijack_rate_is_a_win():
 
 
 def test_measured_lists_every_value_once():
-    lengths = pd.DataFrame({"pool": "maxsim", "seed": [0, 0], "split": "train", "length": [8, 16],
-                            "recall": [0.5, 0.25], "train_length": 8, "support": 4})  # fmt: skip
-    training = pd.DataFrame({"pool": ["maxsim"], "seed": 0, "epoch": 5, "loss": 1.0, "gini": 0.5, "gini_standard": 0.6,
-                             "recall_train": 0.5, "recall_heldout": 0.4, "train_length": 8, "support": 4})  # fmt: skip
-    injection = pd.DataFrame({"pool": ["maxsim"], "seed": 0, "inject": "hard", "count": 3, "recall": 0.1,
-                              "retained": 0.25, "hijack_rate": 0.3, "train_length": 8, "support": 4})  # fmt: skip
+    lengths = pd.DataFrame(
+        {
+            "pool": "maxsim",
+            "seed": [0, 0],
+            "split": "train",
+            "length": [8, 16],
+            "recall": [0.5, 0.25],
+            "train_length": 8,
+            "support": 4,
+        }
+    )
+    training = pd.DataFrame(
+        {
+            "pool": ["maxsim"],
+            "seed": 0,
+            "epoch": 5,
+            "loss": 1.0,
+            "gini": 0.5,
+            "gini_standard": 0.6,
+            "recall_train": 0.5,
+            "recall_heldout": 0.4,
+            "train_length": 8,
+            "support": 4,
+        }
+    )
+    injection = pd.DataFrame(
+        {
+            "pool": ["maxsim"],
+            "seed": 0,
+            "inject": "hard",
+            "count": 3,
+            "recall": 0.1,
+            "retained": 0.25,
+            "hijack_rate": 0.3,
+            "train_length": 8,
+            "support": 4,
+        }
+    )
     table = analysis.measured(training, lengths, injection)
     assert len(table) == 5 + 2 + 1 + 3 and not table.duplicated(["measure", *analysis.PLACE[1:]]).any()
     slope = table[table["length"] == "slope"]["value"]
@@ -294,10 +406,23 @@ def test_measured_lists_every_value_once():
 
 
 def test_a_seed_without_a_value_is_left_out_of_its_pair():
-    rows = [{"pool": pool, "seed": seed, "value": value, "measure": "retained", "split": "heldout", "epoch": "",
-             "length": "", "inject": "hard", "count": "3", "train_length": 8, "support": 4}
-            for pool, values in (("maxsim", [0.5, 0.4, 0.3, 0.2]), ("mean", [0.1, 0.3, 0.1]))
-            for seed, value in enumerate(values)]  # fmt: skip
+    rows = [
+        {
+            "pool": pool,
+            "seed": seed,
+            "value": value,
+            "measure": "retained",
+            "split": "heldout",
+            "epoch": "",
+            "length": "",
+            "inject": "hard",
+            "count": "3",
+            "train_length": 8,
+            "support": 4,
+        }
+        for pool, values in (("maxsim", [0.5, 0.4, 0.3, 0.2]), ("mean", [0.1, 0.3, 0.1]))
+        for seed, value in enumerate(values)
+    ]
     rows.append({**rows[0], "measure": "gini", "epoch": "5", "inject": "", "count": ""})
     tests = analysis.compare(pd.DataFrame(rows), ["maxsim", "mean"])
     row = tests[tests["measure"] == "retained"].iloc[0]

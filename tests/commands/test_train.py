@@ -247,11 +247,19 @@ def refused(kind, match, **question):
 def test_what_cannot_be_trained_is_refused_in_one_line(question, trained, tmp_path):
     out = {"output": tmp_path / "x"}
     refused(OptionError, "dim 999: the backbone has 32", **{**question, "dim": 999}, **out)
-    refused(OptionError, "dim 8: the checkpoint's own projection has 16; leave --dim out",
-            **{**question, "dim": 8, "checkpoint": str(trained["colbert"])}, **out)  # fmt: skip
+    refused(
+        OptionError,
+        "dim 8: the checkpoint's own projection has 16; leave --dim out",
+        **{**question, "dim": 8, "checkpoint": str(trained["colbert"])},
+        **out,
+    )
     refused(OptionError, "query length 99: the model takes 4 to 64 tokens", **{**question, "query_length": 99}, **out)
-    refused(OptionError, "(?s)unknown beginning 'x'.*unknown format 'pt'.*batch 1 has no negatives",
-            **{**question, "format": "pt", "start": "x", "batch": 1}, **out)  # fmt: skip
+    refused(
+        OptionError,
+        "(?s)unknown beginning 'x'.*unknown format 'pt'.*batch 1 has no negatives",
+        **{**question, "format": "pt", "start": "x", "batch": 1},
+        **out,
+    )
     refused(
         DataError,
         "concepts.* has no weights to train; give a transformer",
@@ -260,10 +268,18 @@ def test_what_cannot_be_trained_is_refused_in_one_line(question, trained, tmp_pa
     )
     prompted = Path(shutil.copytree(trained["pylate"], tmp_path / "prompted"))
     change(prompted / "config_sentence_transformers.json", query_prefix="", skiplist_words=["fox"])
-    refused(DataError, "skiplist_words are not the punctuation, a prefix is empty",
-            **{**question, "checkpoint": str(prompted), "dim": None}, **out)  # fmt: skip
-    refused(DataError, r"its tokenizer has no \[MASK\] to grow queries with; leave --expansion out",
-            **{**question, "checkpoint": str(trained["colbert"]), "dim": None, "expansion": "mask"}, **out)  # fmt: skip
+    refused(
+        DataError,
+        "skiplist_words are not the punctuation, a prefix is empty",
+        **{**question, "checkpoint": str(prompted), "dim": None},
+        **out,
+    )
+    refused(
+        DataError,
+        r"its tokenizer has no \[MASK\] to grow queries with; leave --expansion out",
+        **{**question, "checkpoint": str(trained["colbert"]), "dim": None, "expansion": "mask"},
+        **out,
+    )
     assert not (tmp_path / "x").exists()
 
 
@@ -272,16 +288,22 @@ def test_folders_that_hold_something_else_are_left_alone(question, trained, tmp_
     (tmp_path / "mine" / "notes.txt").write_text("mine")
     refused(OptionError, "is not empty, and no checkpoint of harness train", **question, output=tmp_path / "mine")
     folder = shutil.copytree(trained["colbert"], tmp_path / "other")
-    refused(OptionError, "holds a training with another pool, batch; give another", **{**question, "pool": "mean"},
-            output=folder)  # fmt: skip
+    refused(
+        OptionError,
+        "holds a training with another pool, batch; give another",
+        **{**question, "pool": "mean"},
+        output=folder,
+    )
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
 
 
 @pytest.mark.parametrize(
     ("changes", "says"),
-    [({"plugins": [{"kind": "aggregator", "name": "maxsim", "source": "edited"}]}, "another plug-in"),
-     ({"fingerprints": {"dataset": "of other texts"}}, "another dataset")],
-)  # fmt: skip
+    [
+        ({"plugins": [{"kind": "aggregator", "name": "maxsim", "source": "edited"}]}, "another plug-in"),
+        ({"fingerprints": {"dataset": "of other texts"}}, "another dataset"),
+    ],
+)
 def test_a_training_under_other_code_or_data_is_no_answer_and_is_done_again_by_force(question, changes, says, tmp_path):
     question |= {"epochs": 1, "output": tmp_path}
     first = harness.train(**question)

@@ -105,8 +105,15 @@ def listing(hub: Hub, ask: BaseHTTPRequestHandler, repo: str, revision: str, bod
         return
     folder = hub.repos[repo][revision]
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-    about = {"id": repo, "sha": hub.commit(repo, revision), "siblings": [{"rfilename": name} for name in names],
-             "private": False, "tags": [], "downloads": 0, "likes": 0}  # fmt: skip
+    about = {
+        "id": repo,
+        "sha": hub.commit(repo, revision),
+        "siblings": [{"rfilename": name} for name in names],
+        "private": False,
+        "tags": [],
+        "downloads": 0,
+        "likes": 0,
+    }
     say(ask, 200, {"Content-Type": "application/json"}, json.dumps(about).encode(), body)
 
 

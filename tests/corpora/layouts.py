@@ -26,11 +26,15 @@ class Texts:
 
 
 BREAD = Texts(
-    [("d1", "Rye bread", "Rye bread keeps for a week in linen."), ("d2", "Tides", "High water comes twice a day."),
-     ("d3", "", "A chain that is oiled lasts three times as long."), ("d4", "Trains", "Sleeping cars run again.")],
+    [
+        ("d1", "Rye bread", "Rye bread keeps for a week in linen."),
+        ("d2", "Tides", "High water comes twice a day."),
+        ("d3", "", "A chain that is oiled lasts three times as long."),
+        ("d4", "Trains", "Sleeping cars run again."),
+    ],
     [("q1", "how is bread stored"), ("q2", "when is high water"), ("q3", "how long does a chain last")],
     [("q1", "d1", 1), ("q2", "d2", 1), ("q2", "d4", 1), ("q3", "d3", 1)],
-)  # fmt: skip
+)
 
 
 def jsonl(path: Path, rows: Rows, packed: str = "") -> None:
@@ -108,8 +112,11 @@ def passages(folder: Path, texts: Texts) -> None:
 
 
 def nanobeir(folder: Path, texts: Texts) -> None:
-    for table, rows in (("corpus", whole(texts, "_id", "text")), ("queries", queries(texts)),
-                        ("qrels", qrels(texts, grade=None))):  # fmt: skip
+    for table, rows in (
+        ("corpus", whole(texts, "_id", "text")),
+        ("queries", queries(texts)),
+        ("qrels", qrels(texts, grade=None)),
+    ):
         parquet(folder / table / "train-00000-of-00001.parquet", rows)
 
 
@@ -192,8 +199,9 @@ def trec_xml(folder: Path, texts: Texts) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         inside = f"<docno>{escape(name, False)}</docno><headline>{escape(title, False)}</headline>{escape(text, False)}"
         place.write_text(f"<?xml version='1.0'?>\n<doc>{inside}</doc>")
-    asked = "".join(f'<topic number="{escape(name)}"><query>{escape(text, False)}</query></topic>'
-                    for name, text in texts.queries)  # fmt: skip
+    asked = "".join(
+        f'<topic number="{escape(name)}"><query>{escape(text, False)}</query></topic>' for name, text in texts.queries
+    )
     (folder / "topics.xml").write_text(f"<topics>{asked}</topics>")
     (folder / "qrels").write_text("".join(f"{q}\t0\t{d}\t{grade}\n" for q, d, grade in texts.judged))
 
@@ -209,15 +217,24 @@ def bright(folder: Path, texts: Texts) -> None:
 def mldr(folder: Path, texts: Texts) -> None:
     jsonl(folder / "corpus.jsonl", whole(texts, "docid", "text"), ".gz")
     for split, some in (("test", texts.queries), ("dev", [("q1", "another question about bread")])):
-        rows = [{"query_id": name, "query": text, "positive_passages": [{"docid": one} for one in gold(texts, name)],
-                 "negative_passages": [{"docid": "d0", "text": "x"}]} for name, text in some]  # fmt: skip
+        rows = [
+            {
+                "query_id": name,
+                "query": text,
+                "positive_passages": [{"docid": one} for one in gold(texts, name)],
+                "negative_passages": [{"docid": "d0", "text": "x"}],
+            }
+            for name, text in some
+        ]
         jsonl(folder / f"{split}.jsonl", rows, ".gz")
 
 
 def autorag(folder: Path, texts: Texts) -> None:
     parquet(folder / "corpus.parquet", [row | {"metadata": {"at": 1}} for row in whole(texts, "doc_id", "contents")])
-    rows = [{"qid": name, "query": text, "generation_gt": ["x"], "retrieval_gt": [[one] for one in gold(texts, name)]}
-            for name, text in texts.queries]  # fmt: skip
+    rows = [
+        {"qid": name, "query": text, "generation_gt": ["x"], "retrieval_gt": [[one] for one in gold(texts, name)]}
+        for name, text in texts.queries
+    ]
     parquet(folder / "qa.parquet", rows)
 
 

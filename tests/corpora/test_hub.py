@@ -44,10 +44,20 @@ class User:
         self.folder, self.hub = folder, hub
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen:
-        mine = {"HF_ENDPOINT": self.hub.address, "HF_HOME": str(self.folder / "hf"), "HF_HUB_OFFLINE": "0",
-                "HARNESS_CACHE": str(self.folder / "cache"), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}  # fmt: skip
-        return subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                env={**os.environ, **mine, **environment})  # fmt: skip
+        mine = {
+            "HF_ENDPOINT": self.hub.address,
+            "HF_HOME": str(self.folder / "hf"),
+            "HF_HUB_OFFLINE": "0",
+            "HARNESS_CACHE": str(self.folder / "cache"),
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        }
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **mine, **environment},
+        )
 
     def load(self, *arguments: str, **environment: str) -> dict:
         said, trouble = self.start("-c", SCRIPT, *arguments, **environment).communicate(timeout=120)

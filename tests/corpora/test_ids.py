@@ -34,9 +34,15 @@ def embeddings(folder: Path, documents: dict[str, list[float]], queries: dict[st
 def figures(folder: Path, vectors: Path, measures: str) -> dict[str, float]:
     """The mean of each measure over the queries, under MaxSim with every document a candidate."""
     found = harness.evaluate(
-        dataset=str(folder), checkpoint=f"embeddings:{vectors}", pool="maxsim", candidates="exact", arms="truncate",
-        lengths=[4], measures=measures, output=folder.parent / "runs",
-    )  # fmt: skip
+        dataset=str(folder),
+        checkpoint=f"embeddings:{vectors}",
+        pool="maxsim",
+        candidates="exact",
+        arms="truncate",
+        lengths=[4],
+        measures=measures,
+        output=folder.parent / "runs",
+    )
     return dict(zip(found.summary["measure"], found.summary["value"].round(4), strict=True))
 
 
@@ -59,9 +65,10 @@ def test_a_document_is_excluded_where_it_is_the_query_and_its_judgments_alone_ar
     asked = {name: f"{title}{body}".replace(" ", "  \n" if spaced else " ") for name, title, body, spaced in queries}
     held = {name: (title, body) for name, title, body in documents}
     same = {
-        name for name, text in asked.items() if name in held
-        and (named or " ".join(text.split()) in (held[name][1], " ".join(held[name]).strip()))
-    }  # fmt: skip
+        name
+        for name, text in asked.items()
+        if name in held and (named or " ".join(text.split()) in (held[name][1], " ".join(held[name]).strip()))
+    }
     kept = sorted((query, document) for query, document in judged if query != document or query not in same)
     with tempfile.TemporaryDirectory() as work:
         folder = beir(

@@ -72,8 +72,12 @@ def collections(draw) -> Texts:
 def test_any_collection_reads_back_equal_from_any_layout(texts, name):
     if name in ("trec", "trec_xml") or "tsv" in LAYOUT[name]:  # where marks mean something
         clean = {ord(mark): "x" for mark in "<>&\"'"}
-        texts = Texts(*[[tuple(one.translate(clean) if isinstance(one, str) else one for one in row) for row in rows]
-                        for rows in dataclasses.astuple(texts)])  # fmt: skip
+        texts = Texts(
+            *[
+                [tuple(one.translate(clean) if isinstance(one, str) else one for one in row) for row in rows]
+                for rows in dataclasses.astuple(texts)
+            ]
+        )
         if any(len({row[0] for row in rows}) < len(rows) for rows in (texts.documents, texts.queries)):
             return
     with tempfile.TemporaryDirectory() as work:
@@ -82,17 +86,35 @@ def test_any_collection_reads_back_equal_from_any_layout(texts, name):
         equal(corpora.load(str(Path(work) / "bread"), split), texts)
 
 
-UNTIDY = ["whole-number ids", "empty document", "document twice", "query twice", "judgment twice", "lost document",
-          "lost query", "comment", "without grades", "grades with .0", "trailing tab", "four columns", "marked",
-          "carriage returns", "null text", "number as title", "spaces in ids"]  # fmt: skip
+UNTIDY = [
+    "whole-number ids",
+    "empty document",
+    "document twice",
+    "query twice",
+    "judgment twice",
+    "lost document",
+    "lost query",
+    "comment",
+    "without grades",
+    "grades with .0",
+    "trailing tab",
+    "four columns",
+    "marked",
+    "carriage returns",
+    "null text",
+    "number as title",
+    "spaces in ids",
+]
 
 
 @given(st.sets(st.sampled_from(UNTIDY)), st.integers(0, 99))
 def test_what_is_untidy_is_read_and_said_and_strict_refuses_it(untidy, seed):
     """Every kind of untidiness by itself and with any other: the collection is the same, or what is said of it is."""
     rows = random.Random(seed)
-    name = {f"d{at}": (at if "whole-number ids" in untidy else f"d {at}" if "spaces in ids" in untidy else f"d{at}")
-            for at in range(1, 5)}  # fmt: skip
+    name = {
+        f"d{at}": (at if "whole-number ids" in untidy else f"d {at}" if "spaces in ids" in untidy else f"d{at}")
+        for at in range(1, 5)
+    }
     documents = [{"_id": name[one], "title": title, "text": text} for one, title, text in BREAD.documents]
     queries = [{"_id": one, "text": text} for one, text in BREAD.queries]
     judged = [(query, str(name[document]), grade) for query, document, grade in BREAD.judged]
@@ -181,9 +203,14 @@ def test_ids_of_which_none_fits_are_an_error_that_says_in_what_they_differ(tmp_p
     documents = [(name.format(at), "", f"text {at}") for at in (11, 12)]
     queries = [(name.format(at), f"question {at}") for at in (21, 22)]
     change = SAME_IN[what]
-    judged = [(change(query[0]) if table == "queries" else query[0],
-               change(document[0]) if table == "documents" else document[0], 1)
-              for query, document in zip(queries, documents, strict=True)]  # fmt: skip
+    judged = [
+        (
+            change(query[0]) if table == "queries" else query[0],
+            change(document[0]) if table == "documents" else document[0],
+            1,
+        )
+        for query, document in zip(queries, documents, strict=True)
+    ]
     layouts.beir(tmp_path / "toy", Texts(documents, queries, judged))
     with pytest.raises(
         DataError, match=rf"none of the 2 judged {table} is in .*ids differ in {what}: judged .*, given"
@@ -227,13 +254,23 @@ def test_grades_that_are_fractions_are_read_by_the_cards_word(tmp_path):
 
 def test_a_card_keeps_rows_by_the_value_of_a_column(tmp_path):
     """LongEmbed's lengths and ViDoRe's languages: six translations are not six queries."""
-    documents = [{"doc_id": f"{name}-{size}", "text": text, "context_length": size}
-                 for name, _, text in BREAD.documents for size in (256, 512)]  # fmt: skip
-    queries = [{"qid": f"{name}-{size}", "text": text, "context_length": size, "language": "english"}
-               for name, text in BREAD.queries for size in (256, 512)]  # fmt: skip
+    documents = [
+        {"doc_id": f"{name}-{size}", "text": text, "context_length": size}
+        for name, _, text in BREAD.documents
+        for size in (256, 512)
+    ]
+    queries = [
+        {"qid": f"{name}-{size}", "text": text, "context_length": size, "language": "english"}
+        for name, text in BREAD.queries
+        for size in (256, 512)
+    ]
     queries += [row | {"qid": f"{row['qid']}-fr", "language": "french"} for row in queries]
-    judged = [{"qid": f"{query}-{size}{end}", "doc_id": f"{document}-{size}"} for query, document, _ in BREAD.judged
-              for size in (256, 512) for end in ("", "-fr")]  # fmt: skip
+    judged = [
+        {"qid": f"{query}-{size}{end}", "doc_id": f"{document}-{size}"}
+        for query, document, _ in BREAD.judged
+        for size in (256, 512)
+        for end in ("", "-fr")
+    ]
     for name, rows in (("corpus", documents), ("queries", queries), ("qrels", judged)):
         layouts.jsonl(tmp_path / "needle" / f"{name}.jsonl", rows)
     (tmp_path / "needle.yaml").write_text("keep: {context_length: 256, language: [english, german]}\n")

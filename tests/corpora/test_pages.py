@@ -42,7 +42,7 @@ def hub(folder: Path, source: Path, dash: str = "-", own=lambda at: at, **change
         "corpus": {f"corpus{dash}id": ids, "image": [{"bytes": one, "path": "../../x.png"} for one in images]},
         "queries": {f"query{dash}id": asked, "query": queries},
         "qrels": {f"query{dash}id": asked, f"corpus{dash}id": ids, "score": [1] * len(ids)},
-    }  # fmt: skip
+    }
     for name, columns in tables.items():
         whole = {**columns, **changed.get(name, {})}
         place = folder / name / "test-00000-of-00001.parquet"
@@ -179,9 +179,14 @@ def test_all_mistakes_of_a_folder_are_told_together(folder, tmp_path):
         file.write("q0\tp0\t0.5\nq0\t<script>\tx\n")
     (folder / "queries.jsonl").unlink()
     found = problems(folder)
-    for words in ("p1.png cannot be read", "p2.png cannot be read (no PNG, JPEG or WebP", "'link.png'; copy them in",
-                  "queries are missing; a folder of pages has", "test.tsv:6: score '0.5' is a fraction",
-                  "test.tsv:7: score 'x'"):  # fmt: skip
+    for words in (
+        "p1.png cannot be read",
+        "p2.png cannot be read (no PNG, JPEG or WebP",
+        "'link.png'; copy them in",
+        "queries are missing; a folder of pages has",
+        "test.tsv:6: score '0.5' is a fraction",
+        "test.tsv:7: score 'x'",
+    ):
         assert sum(words in line for line in found) == 1, (words, found)
     (folder / "queries.jsonl").write_text("\n")
     assert any("queries.jsonl holds no query; write one a line" in line for line in problems(folder))
@@ -210,7 +215,7 @@ def test_many_broken_images_are_counted(folder):
         ({"corpus": {"corpus-id": ["", "1", "2", "3"]}}, "page  lacks an id"),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_mistakes_in_the_hubs_files_are_lines_that_name_them(folder, tmp_path, changed, words):
     assert any(words in line for line in problems(hub(tmp_path / "hub", folder, **changed)))
 

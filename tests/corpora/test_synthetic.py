@@ -80,9 +80,14 @@ def test_noise_belongs_to_the_item():
 
 @pytest.mark.parametrize(
     ("given", "says"),
-    [({"support": 7}, "at most tokens"), ({"queries": 0}, "at least 1"), ({"patches": 2}, "cannot hold"),
-     ({"noise": float("nan")}, "noise"), ({"patches": 3, "shared": 3}, "cannot hold")],
-)  # fmt: skip
+    [
+        ({"support": 7}, "at most tokens"),
+        ({"queries": 0}, "at least 1"),
+        ({"patches": 2}, "cannot hold"),
+        ({"noise": float("nan")}, "noise"),
+        ({"patches": 3, "shared": 3}, "cannot hold"),
+    ],
+)
 def test_a_world_that_cannot_be_is_refused(given, says):
     with pytest.raises(ValueError, match=says):
         dataclasses.replace(SMALL, **given)
@@ -135,8 +140,14 @@ def test_eval_runs_on_the_world_without_a_checkpoint(tmp_path, monkeypatch):
     (tmp_path / "mine.yaml").write_text(
         "source: synthetic\ncheckpoint: concepts\nworld: {queries: 24, patches: 32, support: 12}\n"
     )
-    run = evaluate(dataset="mine", pool="maxsim,mean", lengths=[16, 32], candidates="exact", measures="R@1",
-                   output=tmp_path / "runs")  # fmt: skip
+    run = evaluate(
+        dataset="mine",
+        pool="maxsim,mean",
+        lengths=[16, 32],
+        candidates="exact",
+        measures="R@1",
+        output=tmp_path / "runs",
+    )
     value = run.summary.set_index(["arm", "pool", "length"])["value"]
     assert value["truncate", "maxsim", 16] > 0.8 and set(run.summary["checkpoint"]) == {"concepts"}
     assert value["truncate", "maxsim", 16] > value["truncate", "mean", 16]
@@ -144,9 +155,14 @@ def test_eval_runs_on_the_world_without_a_checkpoint(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("world.json", "{"), ("world.json", "{}"), ("network.safetensors", "short"),
-     ("world.json", '{"key": "0,30,8,0.1", "dim": 9, "width": 5}'), ("network.safetensors", None)],
-)  # fmt: skip
+    [
+        ("world.json", "{"),
+        ("world.json", "{}"),
+        ("network.safetensors", "short"),
+        ("world.json", '{"key": "0,30,8,0.1", "dim": 9, "width": 5}'),
+        ("network.safetensors", None),
+    ],
+)
 def test_a_damaged_network_is_one_line_naming_its_folder(tmp_path, name, content):
     net = concepts.network(8, 5, np.random.default_rng(0))
     concepts.save(tmp_path / "trained", net, {"key": SMALL.key, "dim": 8, "width": 5})

@@ -246,15 +246,19 @@ def other(folder):
         (lambda at: (at / "preprocessor_config.json").unlink(), "has no preprocessor_config.json"),
         (lambda at: [path.unlink() for path in [*at.glob("tok*"), *at.glob("vocab*")]], "has no tokenizer.json"),
         (lambda at: (at / "preprocessor_config.json").write_text("{"), "copy cannot be loaded"),
-        (lambda at: weights(at, lambda w: w["custom_text_proj.weight"].fill_(torch.nan)),
-         "model.safetensors: custom_text_proj.weight holds NaN"),
-        (lambda at: weights(at, lambda w: w.update({"custom_text_proj.weight": torch.ones(64, 32)})),
-         "custom_text_proj.weight has shape [64, 32], but ColQwen2 gives vectors of 128 dimensions"),
+        (
+            lambda at: weights(at, lambda w: w["custom_text_proj.weight"].fill_(torch.nan)),
+            "model.safetensors: custom_text_proj.weight holds NaN",
+        ),
+        (
+            lambda at: weights(at, lambda w: w.update({"custom_text_proj.weight": torch.ones(64, 32)})),
+            "custom_text_proj.weight has shape [64, 32], but ColQwen2 gives vectors of 128 dimensions",
+        ),
         (lambda at: weights(at, lambda w: w.pop("custom_text_proj.bias")), "its weights lack 'custom_text_proj.bias'"),
         (other, "names the architecture nothing; adapters are read of ColPali, ColQwen2"),
     ],
     ids=range(11),
-)  # fmt: skip
+)
 def test_a_broken_checkpoint_is_one_line_that_names_the_file(copy, pages, damage, words):
     damage(copy)
     with pytest.raises(DataError) as found:
@@ -267,14 +271,18 @@ def test_a_broken_checkpoint_is_one_line_that_names_the_file(copy, pages, damage
     ("damage", "words"),
     [
         (lambda at: (at / ADAPTER).rename(at / "adapter_model.bin"), "no adapter_model.safetensors"),
-        (lambda at: weights(at, lambda w: [w.update({f"x.{name}": w.pop(name)}) for name in list(w)],
-                            "adapter_model.safetensors"), "5 of 5 layers have no place in the base model"),
+        (
+            lambda at: weights(
+                at, lambda w: [w.update({f"x.{name}": w.pop(name)}) for name in list(w)], "adapter_model.safetensors"
+            ),
+            "5 of 5 layers have no place in the base model",
+        ),
         (lambda at: base(at, "/no/such/folder"), "base model '/no/such/folder' is no such folder"),
         (lambda at: base(at, None), "names no base_model_name_or_path"),
         (lambda at: base(at, str(at)), "is an adapter itself"),
     ],
     ids=range(5),
-)  # fmt: skip
+)
 def test_a_broken_adapter_is_one_line_that_names_the_file(adapter, tmp_path, pages, damage, words):
     folder = Path(shutil.copytree(adapter, tmp_path / "copy"))
     damage(folder)

@@ -325,8 +325,16 @@ def tiny_vectors(tmp_path_factory):
 
 def test_eval_ranks_as_numpy_does(tiny_vectors, tmp_path):
     path, documents, queries = tiny_vectors
-    run = harness.evaluate(dataset=str(TINY), checkpoint=f"embeddings:{path}", candidates="exact", pool="maxsim",
-                           lengths=[64], arms="truncate", measures="nDCG@10", output=tmp_path)  # fmt: skip
+    run = harness.evaluate(
+        dataset=str(TINY),
+        checkpoint=f"embeddings:{path}",
+        candidates="exact",
+        pool="maxsim",
+        lengths=[64],
+        arms="truncate",
+        measures="nDCG@10",
+        output=tmp_path,
+    )
     packed = run.path / "rankings" / "truncate" / "maxsim" / "L64.trec.gz"
     ranking = list(ir_measures.read_trec_run(gzip.decompress(packed.read_bytes()).decode()))
     scored = {}
@@ -344,6 +352,13 @@ def test_eval_ranks_as_numpy_does(tiny_vectors, tmp_path):
 def test_stress_explains_a_query_without_tokens(tiny_vectors, tmp_path):
     path, _, queries = tiny_vectors
     name = next(iter(queries))
-    run = harness.stress(dataset=str(TINY), checkpoint=f"embeddings:{path}", candidates="exact", inject="hard",
-                         counts="0,5", explain=name, output=tmp_path)  # fmt: skip
+    run = harness.stress(
+        dataset=str(TINY),
+        checkpoint=f"embeddings:{path}",
+        candidates="exact",
+        inject="hard",
+        counts="0,5",
+        explain=name,
+        output=tmp_path,
+    )
     assert len(run.explained) == 3 and set(run.explained["token"]) == set(run.explained["before_text"]) == {""}

@@ -86,9 +86,15 @@ def qwen(folder: Path, name: str = "ColQwen2", **more) -> Path:
 
     rope = {"type": "mrope", "mrope_section": [1, 1, 2]}
     text = {**TEXT, "vocab_size": 320, "rope_scaling": rope, "bos_token_id": 256, "eos_token_id": 256}
-    marks = {f"{kind}_token_id": id_of(f"<|{mark}|>") for kind, mark in
-             {"image": "image_pad", "video": "video_pad", "vision_start": "vision_start",
-              "vision_end": "vision_end"}.items()}  # fmt: skip
+    marks = {
+        f"{kind}_token_id": id_of(f"<|{mark}|>")
+        for kind, mark in {
+            "image": "image_pad",
+            "video": "video_pad",
+            "vision_start": "vision_start",
+            "vision_end": "vision_end",
+        }.items()
+    }
     if name == "ColQwen2_5":
         vision = {"depth": 2, "hidden_size": 32, "num_heads": 2, "intermediate_size": 64, "out_hidden_size": 32}
         config = hf.Qwen2_5_VLConfig(text_config=text, vision_config={**vision, "fullatt_block_indexes": [1]}, **marks)
@@ -125,8 +131,11 @@ def idefics(folder: Path) -> Path:
     vision |= {"image_size": 112, "patch_size": 7}
     config = hf.Idefics3Config(
         text_config={**TEXT, "model_type": "llama", "vocab_size": 320, "pad_token_id": id_of("<pad>")},
-        vision_config=vision, scale_factor=2, image_token_id=id_of("<image>"), pad_token_id=id_of("<pad>"),
-    )  # fmt: skip
+        vision_config=vision,
+        scale_factor=2,
+        image_token_id=id_of("<image>"),
+        pad_token_id=id_of("<pad>"),
+    )
     images = hf.Idefics3ImageProcessor(size={"longest_edge": 224}, max_image_size={"longest_edge": 112})
     tokens = tokenizer(hf.PreTrainedTokenizerFast, pad_token="<pad>", bos_token="<bos>", eos_token="<eos>")
     return save(folder, config, "ColIdefics3", images, tokens, image_seq_len=64)
@@ -140,11 +149,16 @@ def gemma(folder: Path) -> Path:
     vision |= {"image_size": 56, "patch_size": 14, "model_type": "siglip_vision_model", "projection_dim": 32}
     text = {**TEXT, "model_type": "gemma", "vocab_size": 320, "head_dim": 8, "pad_token_id": id_of("<pad>")}
     config = hf.PaliGemmaConfig(
-        text_config=text, vision_config=vision, image_token_index=id_of("<image>"), projection_dim=32, hidden_size=32,
+        text_config=text,
+        vision_config=vision,
+        image_token_index=id_of("<image>"),
+        projection_dim=32,
+        hidden_size=32,
         pad_token_id=id_of("<pad>"),
-    )  # fmt: skip
+    )
     images = hf.SiglipImageProcessor(size={"height": 56, "width": 56})
     images.image_seq_length = 16
-    tokens = tokenizer(hf.GemmaTokenizerFast, pad_token="<pad>", bos_token="<bos>", eos_token="<eos>",
-                       unk_token="<unk>")  # fmt: skip
+    tokens = tokenizer(
+        hf.GemmaTokenizerFast, pad_token="<pad>", bos_token="<bos>", eos_token="<eos>", unk_token="<unk>"
+    )
     return save(folder, config, "ColPali", images, tokens)

@@ -106,8 +106,11 @@ def noted(log):
 def results(folder):
     """Everything that the cache and the run hold in the end, but for what tells time."""
     paths = [path for path in folder.rglob("*") if path.is_file() and path.parent != folder]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths
-            if path.name != "manifest.json" or "vectors" in path.parts}  # fmt: skip
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in paths
+        if path.name != "manifest.json" or "vectors" in path.parts
+    }
 
 
 @pytest.fixture
@@ -168,8 +171,10 @@ def test_killed_workers_change_no_byte(cluster, ask, tmp_path):
 
 def test_an_attack_is_the_local_one(cluster, ask, tmp_path):
     how = {"counts": [0, 5], "candidates": "pooled", "inject": "hard", "pool": "maxsim,mean"}
-    expected, found = (ask(harness.stress, tmp_path / name, **engine, **how)[1]
-                       for name, engine in (("local", {}), ("ray", {"engine": "ray", "address": cluster})))  # fmt: skip
+    expected, found = (
+        ask(harness.stress, tmp_path / name, **engine, **how)[1]
+        for name, engine in (("local", {}), ("ray", {"engine": "ray", "address": cluster}))
+    )
     assert found == expected
 
 
@@ -250,8 +255,13 @@ cli.main()
 
 def alone(*arguments, **environment):
     """A process of its own, of a group of its own."""
-    return subprocess.Popen([sys.executable, "-c", ALONE, str(TINY), *arguments], env=os.environ | environment,
-                            stderr=subprocess.PIPE, text=True, start_new_session=True)  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, "-c", ALONE, str(TINY), *arguments],
+        env=os.environ | environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
 
 
 @pytest.mark.parametrize(

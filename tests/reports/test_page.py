@@ -62,13 +62,18 @@ def shown(section):
 
 def hover(page, section, series: str, column: str) -> dict[str, str]:
     """What the tooltip of a point says; the point is found by what Vega keeps of it."""
-    at = page.execute_script("""
+    at = page.execute_script(
+        """
         const [section, series, column] = arguments;
         const marks = [...section.querySelectorAll(".chart.main svg path, .chart.main svg rect")];
         const of = (one) => one.__data__?.datum ?? {};
         const index = marks.findLastIndex((one) => of(one).series === series && of(one).at === column);
         marks[index].setAttribute("data-hovered", "yes");
-        return index;""", section, series, column)  # fmt: skip
+        return index;""",
+        section,
+        series,
+        column,
+    )
     assert at >= 0
     mark = section.find_element(By.CSS_SELECTOR, "[data-hovered]")
     page.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", mark)
@@ -227,8 +232,9 @@ def test_keyboard_and_screen_readers_reach_everything(page):
 
 
 def test_a_phone_scrolls_tables_and_not_the_page(page):
-    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
-                         {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True})  # fmt: skip
+    page.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    )
     wide = page.execute_script("return document.documentElement.scrollWidth")
     boxes = page.execute_script(
         "return [...document.querySelectorAll('.table .scroll')].map((one) => one.scrollWidth - one.clientWidth)"
@@ -254,8 +260,9 @@ def test_an_older_run_is_reported_with_what_it_lacks(finished, chromium, tmp_pat
     harness.report(run, format="html", output=tmp_path / "out")
     visit(chromium, (tmp_path / "out" / "index.html").as_uri())
     assert [one.text.split(":")[0] for one in chromium.find_elements(By.CSS_SELECTOR, ".missing")] == [
-        "This run has no texts.parquet", "This run has no alignment.parquet",
-    ]  # fmt: skip
+        "This run has no texts.parquet",
+        "This run has no alignment.parquet",
+    ]
     chromium.find_element(By.CSS_SELECTOR, ".open").click()
     assert "holds no texts" in chromium.find_element(By.CSS_SELECTOR, ".details").text
     assert chromium.get_log("browser") == []
@@ -275,8 +282,17 @@ def test_a_run_of_300_queries_adds_little_to_the_page(tmp_path):
     table = pd.DataFrame(rows, columns=columns).astype({"length": "Int64"})
     summary = table.groupby(columns[:6], sort=False)["value"].mean().reset_index()
     summary = summary.assign(ci_low=0.4, ci_high=0.6, n_queries=300, delta=0.0, retained=1.0)
-    config = {"dataset": "d", "split": "test", "checkpoint": "c", "pool": pools, "lengths": lengths,
-              "measures": measures, "arms": ["truncate", "pad"], "depth": 100, "seed": 0}  # fmt: skip
+    config = {
+        "dataset": "d",
+        "split": "test",
+        "checkpoint": "c",
+        "pool": pools,
+        "lengths": lengths,
+        "measures": measures,
+        "arms": ["truncate", "pad"],
+        "depth": 100,
+        "seed": 0,
+    }
     tests = {name: [] for name in TESTS}
     sizes = []
     for number in range(2):

@@ -70,8 +70,11 @@ def test_daggers_are_the_tests_below_the_level(written, finished):
     tests = finished["stress"].tests
     expected = {(row.measure, row.inject, row.pool, row.count) for row in tests[tests["p_holm"] < 0.05].itertuples()}
     assert expected, "an attack that no test sees cannot tell whether daggers are right"
-    found = {(table.where["measure"], table.where["inject"], row.name, int(column.x))
-             for _, table, row, column, cell in cells(written[1], "stress") if cell.mark}  # fmt: skip
+    found = {
+        (table.where["measure"], table.where["inject"], row.name, int(column.x))
+        for _, table, row, column, cell in cells(written[1], "stress")
+        if cell.mark
+    }
     assert found == expected
 
 
@@ -102,8 +105,13 @@ def test_markdown_shows_text_as_it_is():
 
 def test_latex_compiles(written):
     compiler = needed("pdflatex", "texlive-latex-recommended")
-    done = subprocess.run([compiler, "-interaction=nonstopmode", "-halt-on-error", "tables.tex"],
-                          cwd=written[0], capture_output=True, text=True, errors="replace")  # fmt: skip
+    done = subprocess.run(
+        [compiler, "-interaction=nonstopmode", "-halt-on-error", "tables.tex"],
+        cwd=written[0],
+        capture_output=True,
+        text=True,
+        errors="replace",
+    )
     assert done.returncode == 0, done.stdout[-2000:]
     assert (written[0] / "tables.pdf").stat().st_size > 10_000 and "Missing character" not in done.stdout
     text = (written[0] / "tables.tex").read_text()
@@ -145,8 +153,11 @@ def test_mteb_results_have_its_schema_and_the_summarys_values(written, finished)
 def test_ranx_runs_and_judgments_give_the_summarys_values(written, finished):
     folder = written[0] / "ranx" / finished["stress"].path.name
     judgments = json.loads((folder / "qrels.json").read_text())
-    judged = [ir_measures.Qrel(query, document, relevance) for query, documents in judgments.items()
-              for document, relevance in documents.items()]  # fmt: skip
+    judged = [
+        ir_measures.Qrel(query, document, relevance)
+        for query, documents in judgments.items()
+        for document, relevance in documents.items()
+    ]
     run = json.loads((folder / "hard" / "maxsim" / "K40.json").read_text())
     value = ir_measures.calc_aggregate([ir_measures.R @ 1], judged, run)[ir_measures.R @ 1]
     row = finished["stress"].summary.query("inject == 'hard' and pool == 'maxsim' and count == 40 and measure == 'R@1'")
@@ -191,8 +202,13 @@ def test_without_a_format_the_tables_are_printed_and_nothing_is_written(finished
     monkeypatch.chdir(tmp_path)
     shown = CliRunner().invoke(app, ["report", str(finished[name].path)], env={"COLUMNS": "80"})
     assert shown.exit_code == 0, shown.output
-    words = {"eval": "Arm pad", "stress": "hijack rate", "gradients": "top share", "synth": "after training",
-             "compare": "queries win"}  # fmt: skip
+    words = {
+        "eval": "Arm pad",
+        "stress": "hijack rate",
+        "gradients": "top share",
+        "synth": "after training",
+        "compare": "queries win",
+    }
     assert words[name] in " ".join(shown.stdout.split()) and "In short" in shown.stdout
     assert not list(tmp_path.iterdir())
 
@@ -212,7 +228,7 @@ def test_all_mistakes_are_reported_at_once(finished, tmp_path):
 @pytest.mark.parametrize(
     ("runs", "given", "says"),
     [(0, {}, "give the folder"), (1, {"output": "x"}, "give --format"), (2, {}, "given twice")],
-)  # fmt: skip
+)
 def test_what_cannot_be_meant_is_refused(finished, runs, given, says):
     with pytest.raises(OptionError, match=says):
         harness.report(*[finished["eval"].path] * runs, **given)

@@ -47,8 +47,14 @@ def way(request, monkeypatch):
 
 def both(candidates=None, arm=None, lengths=LENGTHS, made=MADE, documents=DOCUMENTS, queries=QUERIES, **options):
     """Scores by the compiled pass and on the device."""
-    question = (documents, queries, candidates or all_candidates(queries, documents),
-                arm or make_arm("truncate", lengths, None, "distractor", 0), lengths, made)  # fmt: skip
+    question = (
+        documents,
+        queries,
+        candidates or all_candidates(queries, documents),
+        arm or make_arm("truncate", lengths, None, "distractor", 0),
+        lengths,
+        made,
+    )
     return sweep(*question).values, sweep(*question, device=DEVICE, **options).values
 
 

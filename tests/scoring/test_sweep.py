@@ -43,8 +43,10 @@ def test_scores_equal_a_loop_over_documents_tokens_and_patches(name, fill):
             patches = whole.of(d).astype(float).tolist()
             for at, length in enumerate(LENGTHS):
                 cut = patches[: min(length, len(patches))]
-                sims = [[sum(map(float.__mul__, token, patch)) for patch in cut]
-                        for token in QUERIES.of(q).astype(float).tolist()]  # fmt: skip
+                sims = [
+                    [sum(map(float.__mul__, token, patch)) for patch in cut]
+                    for token in QUERIES.of(q).astype(float).tolist()
+                ]
                 for a, pool in enumerate(POOLS):
                     expected = sum(loop(pool, row) for row in sims)
                     assert got.values[a, at, q, d] == pytest.approx(expected, abs=1e-5), (pool, length, q, d)
@@ -117,10 +119,16 @@ def test_the_truncate_and_pad_arms_agree_at_the_shortest_length_bit_for_bit():
     documents = multivectors([40, 90, 33, 64], dim=40, seed=5)
     lengths = [32, 64]
     cut, pad = (
-        sweep(documents, QUERIES, all_candidates(QUERIES, documents), make_arm(name, lengths, None, "distractor", 0),
-              lengths, AGGREGATORS_MADE).values
+        sweep(
+            documents,
+            QUERIES,
+            all_candidates(QUERIES, documents),
+            make_arm(name, lengths, None, "distractor", 0),
+            lengths,
+            AGGREGATORS_MADE,
+        ).values
         for name in ("truncate", "pad")
-    )  # fmt: skip
+    )
     np.testing.assert_array_equal(cut[:, 0], pad[:, 0])
 
 

@@ -52,8 +52,15 @@ def test_any_shape_is_multiplied_as_float64_would(patches, filler, dims, lengths
     queries = random.permutation(len(lengths))
     wanted = np.concatenate([tokens[bounds[one] : bounds[one + 1]] for one in queries])
     halves = document.view(np.uint16)
-    sims = multiplied(halves[:patches], halves[patches:], tokens.astype(np.float32), packed, bounds, queries,
-                      max(16, whole(len(wanted))))  # fmt: skip
+    sims = multiplied(
+        halves[:patches],
+        halves[patches:],
+        tokens.astype(np.float32),
+        packed,
+        bounds,
+        queries,
+        max(16, whole(len(wanted))),
+    )
     exact = document.astype(float) @ wanted.astype(float).T
     size = np.abs(document.astype(float)) @ np.abs(wanted.astype(float)).T
     found = sims[: len(document), : len(wanted)]
@@ -75,8 +82,11 @@ def corpus(seed: int) -> tuple[MultiVectors, MultiVectors, Candidates]:
     def made(kind: str, counts: np.ndarray) -> MultiVectors:
         vectors = random.standard_normal((counts.sum(), 40))
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        return MultiVectors([f"{kind}{at}" for at in range(len(counts))], vectors.astype(np.float16),
-                            np.concatenate([[0], np.cumsum(counts)]))  # fmt: skip
+        return MultiVectors(
+            [f"{kind}{at}" for at in range(len(counts))],
+            vectors.astype(np.float16),
+            np.concatenate([[0], np.cumsum(counts)]),
+        )
 
     documents, queries = made("d", random.integers(1, 60, 30)), made("q", random.integers(1, 40, 9))
     rows = np.array([random.permutation(30)[:12] for _ in range(9)])

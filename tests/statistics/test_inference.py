@@ -14,9 +14,12 @@ from validation.simulated import coverage, nulls, populations, power
 
 def covered(interval: coverage.Interval) -> float:
     """Coverage over three populations of collections of 50 queries; standard error 0.6 %."""
-    chosen = [one for one in populations.populations()
-              if one.name in ("SciFact: nDCG@10, maxsim, K = 0", "SciFact: R@10 retained, topk:4, K = 100",
-                              "written: middling Recall")]  # fmt: skip
+    chosen = [
+        one
+        for one in populations.populations()
+        if one.name
+        in ("SciFact: nDCG@10, maxsim, K = 0", "SciFact: R@10 retained, topk:4, K = 100", "written: middling Recall")
+    ]
     assert len(chosen) == 3
     return float(np.mean([coverage.covered(interval, one, 50, 400) for one in chosen]))
 
@@ -34,8 +37,9 @@ def test_the_interval_is_scipys_bca(ratio):
     def statistic(values, base, axis=-1):
         return values.mean(axis) / (base.mean(axis) if ratio else 1.0)
 
-    wanted = bootstrap([one[0] for one in drawn], statistic, paired=True, n_resamples=9999, method="BCa",
-                       rng=np.random.default_rng(0)).confidence_interval  # fmt: skip
+    wanted = bootstrap(
+        [one[0] for one in drawn], statistic, paired=True, n_resamples=9999, method="BCa", rng=np.random.default_rng(0)
+    ).confidence_interval
     random = np.random.default_rng(1)
     low, high = inference.bootstrap_ratio(*drawn, random) if ratio else inference.bootstrap(drawn[0], random)
     near = 0.04 * (wanted.high - wanted.low)

@@ -50,8 +50,11 @@ def drawn(seed, queries, documents=12):
     choose = random.Random(seed)
     names = sorted(choose.sample(range(100, 999), documents))
     qrels = [Qrel(query, f"d{name}", choose.choice([-1, 0, 0, 1, 2, 4])) for query in queries for name in names[::2]]
-    run = [ScoredDoc(query, f"d{name}", float(choose.randrange(-2, 3)))
-           for query in queries for name in choose.sample(names, choose.randrange(1, documents))]  # fmt: skip
+    run = [
+        ScoredDoc(query, f"d{name}", float(choose.randrange(-2, 3)))
+        for query in queries
+        for name in choose.sample(names, choose.randrange(1, documents))
+    ]
     return qrels, run
 
 
@@ -61,8 +64,29 @@ def values(names, qrels, run, queries):
 
 
 def test_the_usual_measures_are_accepted():
-    wanted = {"AP", "AP@3", "Bpref", "Compat", "ERR@3", "IPrec@0.5", "Judged@3", "nDCG@3", "NumRel", "NumRet", "P@3",
-              "R@3", "Rprec", "RR", "RR@3", "SetAP", "SetF", "SetP", "SetR", "Success@3", "infAP"}  # fmt: skip
+    wanted = {
+        "AP",
+        "AP@3",
+        "Bpref",
+        "Compat",
+        "ERR@3",
+        "IPrec@0.5",
+        "Judged@3",
+        "nDCG@3",
+        "NumRel",
+        "NumRet",
+        "P@3",
+        "R@3",
+        "Rprec",
+        "RR",
+        "RR@3",
+        "SetAP",
+        "SetF",
+        "SetP",
+        "SetR",
+        "Success@3",
+        "infAP",
+    }
     assert wanted <= set(MEASURES)
 
 
@@ -98,8 +122,10 @@ TREC = ["AP", "AP@3", "Bpref", "P@3", "R@3", "RR", "Rprec", "SetF", "Success@1",
 def test_ties_are_broken_as_trec_eval_breaks_them_by_every_provider(seed):
     qrels, run = drawn(seed, ["1", "2"])
     parsed = {measures.parse(name): name for name in TREC}
-    direct = {(one.query_id, parsed[one.measure]): one.value
-              for one in ir_measures.pytrec_eval.iter_calc(list(parsed), qrels, run)}  # fmt: skip
+    direct = {
+        (one.query_id, parsed[one.measure]): one.value
+        for one in ir_measures.pytrec_eval.iter_calc(list(parsed), qrels, run)
+    }
     for row in measures.per_query([*TREC, "RR@12"], qrels, run).itertuples():
         name = "RR" if row.measure == "RR@12" else row.measure  # which MS MARCO's script computes
         assert row.value == direct[row.query_id, name]
@@ -159,9 +185,21 @@ def test_a_query_without_documents_counts_0():
     assert table["value"].tolist() == [0.0] * 3 and set(table["query_id"]) == {"q"}
 
 
-WRITTEN = ["nDCG@10", "AP", "P(rel=2)@5", "AP(rel=2)", "nDCG(dcg='exp-log2')@10", 'nDCG(dcg="log2")@3', "IPrec@0.1",
-           "SetF(beta=0.5)", "P(judged_only=True)@5", "nDCG(gains={0:1,1:2})@10", "Compat(p=0.8,normalize=False)",
-           "P(cutoff=5)", " RR@10 "]  # fmt: skip
+WRITTEN = [
+    "nDCG@10",
+    "AP",
+    "P(rel=2)@5",
+    "AP(rel=2)",
+    "nDCG(dcg='exp-log2')@10",
+    'nDCG(dcg="log2")@3',
+    "IPrec@0.1",
+    "SetF(beta=0.5)",
+    "P(judged_only=True)@5",
+    "nDCG(gains={0:1,1:2})@10",
+    "Compat(p=0.8,normalize=False)",
+    "P(cutoff=5)",
+    " RR@10 ",
+]
 
 
 @pytest.mark.parametrize("name", WRITTEN)

@@ -98,8 +98,10 @@ def test_every_pool_but_the_first_is_tested_at_every_length_and_on_the_slope():
 def test_the_tests_are_students_on_the_values_and_on_the_polyfit_slopes():
     table = values()
     lengths = sorted(LENGTHS)
-    cells = {key: part.sort_values("query_id")["value"].to_numpy()
-             for key, part in table.groupby(["measure", "arm", "pool", "length"])}  # fmt: skip
+    cells = {
+        key: part.sort_values("query_id")["value"].to_numpy()
+        for key, part in table.groupby(["measure", "arm", "pool", "length"])
+    }
     for row in compare(table, POOLS).itertuples():
         a, b = ([cells[row.measure, row.arm, pool, length] for length in lengths] for pool in (row.pool, row.baseline))
         if row.length == "slope":

@@ -37,8 +37,10 @@ def test_an_epoch_has_every_query_once_with_one_of_its_documents(judged, size):
 
 def test_epochs_differ_and_a_seed_repeats_them():
     relevant = [np.array([at, at + 1]) for at in range(20)]
-    made = [[(b.queries.tolist(), b.documents.tolist()) for b in batches(relevant, np.arange(20), 5, seed, epoch)]
-            for seed, epoch in ((0, 1), (0, 1), (0, 2), (1, 1))]  # fmt: skip
+    made = [
+        [(b.queries.tolist(), b.documents.tolist()) for b in batches(relevant, np.arange(20), 5, seed, epoch)]
+        for seed, epoch in ((0, 1), (0, 1), (0, 2), (1, 1))
+    ]
     assert made[0] == made[1] and made[0] != made[2] and made[0] != made[3]
 
 

@@ -51,8 +51,10 @@ def evaluated(measure: str, pools: tuple[str, ...] = POOLS) -> Family:
 def attacked(measure: str) -> Family:
     """``stress``: one measure's losses at every count."""
     table = real.queries()
-    losses = [[table[f"stress|{measure}|{pool}|0"] - table[f"stress|{measure}|{pool}|{count}"] for count in COUNTS[1:]]
-              for pool in ATTACKED]  # fmt: skip
+    losses = [
+        [table[f"stress|{measure}|{pool}|0"] - table[f"stress|{measure}|{pool}|{count}"] for count in COUNTS[1:]]
+        for pool in ATTACKED
+    ]
     return Family("stress", measure, ATTACKED, tuple(f"K = {count}" for count in COUNTS[1:]), np.array(losses))
 
 
@@ -108,9 +110,17 @@ def rates(family: Family, size: int) -> list[dict[str, object]]:
         p = tested(drawn)
         given = ~np.isnan(p)
         named = {"command": family.command, "tests": family.name, "pool": family.pools[pool]}
-        rows.append({**named, "place": family.places[place], "queries": size, "differing": (drawn != 0).sum(1).mean(),
-                     "tested": given.mean(), "collections": int(given.sum()),
-                     "rejected": (p[given] <= LEVEL).mean() if given.any() else np.nan})  # fmt: skip
+        rows.append(
+            {
+                **named,
+                "place": family.places[place],
+                "queries": size,
+                "differing": (drawn != 0).sum(1).mean(),
+                "tested": given.mean(),
+                "collections": int(given.sum()),
+                "rejected": (p[given] <= LEVEL).mean() if given.any() else np.nan,
+            }
+        )
     return rows
 
 
@@ -124,9 +134,19 @@ def studied() -> list[dict[str, object]]:
         p = tested(a - b)
         given = ~np.isnan(p)
         pool, measure, *place = column.split("|")
-        rows.append({"command": "synth", "tests": measure, "pool": pool, "place": " ".join(filter(None, place)),
-                     "queries": 5, "differing": (a != b).sum(1).mean(), "tested": given.mean(),
-                     "collections": int(given.sum()), "rejected": (p[given] <= LEVEL).mean()})  # fmt: skip
+        rows.append(
+            {
+                "command": "synth",
+                "tests": measure,
+                "pool": pool,
+                "place": " ".join(filter(None, place)),
+                "queries": 5,
+                "differing": (a != b).sum(1).mean(),
+                "tested": given.mean(),
+                "collections": int(given.sum()),
+                "rejected": (p[given] <= LEVEL).mean(),
+            }
+        )
     return rows
 
 
@@ -146,14 +166,24 @@ def familywise(family: Family, size: int, apart: int) -> dict[str, object]:
         wrong += bool((adjusted[:true] <= LEVEL).any())
         count.append(np.isfinite(p).sum())
     named = {"command": family.command, "tests": family.name, "queries": size}
-    return {**named, "pools that differ": apart, "tests of a family": p.size, "tested": float(np.mean(count)),
-            "collections": FAMILIES, "any wrong": wrong / FAMILIES}  # fmt: skip
+    return {
+        **named,
+        "pools that differ": apart,
+        "tests of a family": p.size,
+        "tested": float(np.mean(count)),
+        "collections": FAMILIES,
+        "any wrong": wrong / FAMILIES,
+    }
 
 
 def corrected(run: Callable) -> pd.DataFrame:
     """Family-wise rates where no pool differs, and where one does."""
-    asked = [(family, size, apart) for family in families() for size in SIZES
-             for apart in ((0, 1) if len(family.pools) > 2 else (0,))]  # fmt: skip
+    asked = [
+        (family, size, apart)
+        for family in families()
+        for size in SIZES
+        for apart in ((0, 1) if len(family.pools) > 2 else (0,))
+    ]
     return pd.DataFrame(run(familywise, asked) + seeded())
 
 
@@ -168,9 +198,18 @@ def seeded() -> list[dict[str, object]]:
         values = table[mine].to_numpy().T[:, order[:, :10]]  # (places, families, 10)
         p = tested(values[..., :5] - values[..., 5:]).T
         wrong = [bool((inference.holm(one) <= LEVEL).any()) for one in p]
-        rows.append({"command": "synth", "tests": f"{measure}, {pool}", "queries": 5, "pools that differ": 0,
-                     "tests of a family": len(mine), "tested": np.isfinite(p).sum(1).mean(), "collections": FAMILIES,
-                     "any wrong": np.mean(wrong)})  # fmt: skip
+        rows.append(
+            {
+                "command": "synth",
+                "tests": f"{measure}, {pool}",
+                "queries": 5,
+                "pools that differ": 0,
+                "tests of a family": len(mine),
+                "tested": np.isfinite(p).sum(1).mean(),
+                "collections": FAMILIES,
+                "any wrong": np.mean(wrong),
+            }
+        )
     return rows
 
 

@@ -42,12 +42,16 @@ def row(arm: str, pool: str, size: int) -> dict[str, object]:
     random = generator(0, "power", arm, pool, str(size))
     smallest = least(spread, size, LEVEL)
     return {
-        "arm": arm, "pool": pool, "queries": size, "spread": spread,
+        "arm": arm,
+        "pool": pool,
+        "queries": size,
+        "spread": spread,
         "sees 0.01": seen(differences, SLOPE, size, LEVEL, random),
         "sees 0.01 after Holm": seen(differences, SLOPE, size, LEVEL / FAMILY, random),
-        "least seen": smallest, "checked": seen(differences, smallest, size, LEVEL, random),
+        "least seen": smallest,
+        "checked": seen(differences, smallest, size, LEVEL, random),
         "least seen after Holm": least(spread, size, LEVEL / FAMILY),
-    }  # fmt: skip
+    }
 
 
 def table(run: Callable) -> pd.DataFrame:

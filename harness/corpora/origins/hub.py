@@ -54,8 +54,9 @@ def card(name: str) -> Card:
     """The card of a hub's dataset: its splits, from its list of files. Raises DataError with the next step."""
     match = NAME.fullmatch(name)
     assert match is not None
-    found = Card(name, "hub", f"a dataset of the hub: {name}", hub=match["repo"], revision=match["revision"],
-                 path=match["path"])  # fmt: skip
+    found = Card(
+        name, "hub", f"a dataset of the hub: {name}", hub=match["repo"], revision=match["revision"], path=match["path"]
+    )
     with _skeleton(found) as (folder, layout, _):
         splits = sorted(set(layout.splits(folder, found)) or {"test"}, key=lambda split: (split != "test", split))
     return Card(**{**vars(found), "splits": splits})

@@ -17,9 +17,15 @@ from harness.reports.formats.base import FORMATS, Files
 from harness.reports.reading import FinishedRun
 
 TASKS = {
-    "scifact": "SciFact", "nfcorpus": "NFCorpus", "arguana": "ArguAna", "fiqa": "FiQA2018", "scidocs": "SCIDOCS",
-    "trec-covid": "TRECCOVID", "webis-touche2020": "Touche2020", "quora": "QuoraRetrieval",
-}  # fmt: skip
+    "scifact": "SciFact",
+    "nfcorpus": "NFCorpus",
+    "arguana": "ArguAna",
+    "fiqa": "FiQA2018",
+    "scidocs": "SCIDOCS",
+    "trec-covid": "TRECCOVID",
+    "webis-touche2020": "Touche2020",
+    "quora": "QuoraRetrieval",
+}
 SCORES = {"nDCG": "ndcg", "R": "recall", "P": "precision", "RR": "mrr", "AP": "map", "Success": "hit_rate"}
 PLACES = {"eval": ("arm", "length", "L"), "stress": ("inject", "count", "K")}
 
@@ -43,10 +49,13 @@ def mteb(report: Report) -> Files:
             scores = {"hf_subset": "default", "languages": ["eng-Latn"], "main_score": main, **values}
             config = run.manifest.config
             result = {
-                "task_name": TASKS.get(config["dataset"], str(rows["dataset"].iloc[0])), "mteb_version": None,
-                "dataset_revision": run.manifest.fingerprints["dataset"], "scores": {config["split"]: [scores]},
-                "evaluation_time": round(sum(run.manifest.seconds.values()), 3), "kg_co2_emissions": None,
-            }  # fmt: skip
+                "task_name": TASKS.get(config["dataset"], str(rows["dataset"].iloc[0])),
+                "mteb_version": None,
+                "dataset_revision": run.manifest.fingerprints["dataset"],
+                "scores": {config["split"]: [scores]},
+                "evaluation_time": round(sum(run.manifest.seconds.values()), 3),
+                "kg_co2_emissions": None,
+            }
             yield f"mteb/{section.name}/{inside}/{pool}/{across}.json", encoded(result, indent=1)
 
 

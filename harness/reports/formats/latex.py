@@ -15,13 +15,39 @@ HEAD = r"""\documentclass{article}
 \begin{document}
 """
 SPECIAL = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", '"': r"\textquotedbl{}", "`": r"\textasciigrave{}", "†": r"$^{\dagger}$", "–": "--", "—": "---",
-    "−": "$-$", "→": r"$\rightarrow$", "≥": r"$\geq$", "≤": r"$\leq$", "×": r"$\times$", "±": r"$\pm$", "τ": r"$\tau$",
-    "²": r"\textsuperscript{2}", "₂": r"\textsubscript{2}", "’": "'", "‖": r"$\|$", "∞": r"$\infty$", "-": "{-}",
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "`": r"\textasciigrave{}",
+    "†": r"$^{\dagger}$",
+    "–": "--",
+    "—": "---",
+    "−": "$-$",
+    "→": r"$\rightarrow$",
+    "≥": r"$\geq$",
+    "≤": r"$\leq$",
+    "×": r"$\times$",
+    "±": r"$\pm$",
+    "τ": r"$\tau$",
+    "²": r"\textsuperscript{2}",
+    "₂": r"\textsubscript{2}",
+    "’": "'",
+    "‖": r"$\|$",
+    "∞": r"$\infty$",
+    "-": "{-}",
     "'": r"\textquotesingle{}",
-}  # fmt: skip
+}
 
 
 @FORMATS.register("latex")
@@ -44,12 +70,22 @@ def table(shown: Table) -> str:
     head = " & ".join(escape(name) for name in (shown.corner, *(column.name for column in shown.columns)))
     rows = "\n".join(map(row, shown.rows))
     caption = escape(f"{shown.title}. {shown.about}".strip())
-    return "\n".join([
-        r"\begin{table}[htbp]", r"\centering", rf"\caption{{{caption}}}",
-        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-        rf"\begin{{tabular}}{{l{'r' * len(shown.columns)}}}", r"\toprule", rf"{head} \\", r"\midrule", rows,
-        r"\bottomrule", r"\end{tabular}}", r"\end{table}",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            r"\begin{table}[htbp]",
+            r"\centering",
+            rf"\caption{{{caption}}}",
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+            rf"\begin{{tabular}}{{l{'r' * len(shown.columns)}}}",
+            r"\toprule",
+            rf"{head} \\",
+            r"\midrule",
+            rows,
+            r"\bottomrule",
+            r"\end{tabular}}",
+            r"\end{table}",
+        ]
+    )
 
 
 def row(shown: Row) -> str:

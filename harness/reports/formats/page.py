@@ -28,9 +28,14 @@ def html(report: Report) -> Files:
     scripts = [library(), "".join(part(name) for name in SCRIPTS)]
     held, blobs = data(report)
     shown = environment.from_string(part("page.html")).render(
-        report=report, shade={name: at for at, name in enumerate(report.palette)}, held=held, blobs=blobs,
-        styles=Markup(styles), scripts=[Markup(one) for one in scripts], policy=policy(styles, scripts),
-    )  # fmt: skip
+        report=report,
+        shade={name: at for at, name in enumerate(report.palette)},
+        held=held,
+        blobs=blobs,
+        styles=Markup(styles),
+        scripts=[Markup(one) for one in scripts],
+        policy=policy(styles, scripts),
+    )
     yield "index.html", shown.encode()
 
 
@@ -55,8 +60,10 @@ def library() -> str:
 def policy(styles: str, scripts: list[str]) -> str:
     """A content security policy: nothing is loaded from anywhere, and no script runs but those with these digests."""
     allowed = " ".join(f"'sha256-{digest(script)}'" for script in scripts)
-    return f"default-src 'none'; script-src {allowed}; style-src 'sha256-{digest(styles)}'; img-src data:;" \
-           " base-uri 'none'; form-action 'none'"  # fmt: skip
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'sha256-{digest(styles)}'; img-src data:;"
+        " base-uri 'none'; form-action 'none'"
+    )
 
 
 def digest(text: str) -> str:
@@ -96,9 +103,12 @@ def payload(report: Report, section: Section) -> dict[str, Any]:
         specification(report, figure) for figure in section.figures if figure.draw and figure.name != "alignment"
     ]
     return {
-        "specs": specifications, "tables": tables, "figures": figures, "queries": queries(section.run),
+        "specs": specifications,
+        "tables": tables,
+        "figures": figures,
+        "queries": queries(section.run),
         "alignment": charts.live_alignment(),
-    }  # fmt: skip
+    }
 
 
 def packed_points(table: Table) -> dict[str, list]:

@@ -47,8 +47,9 @@ def missing(run: FinishedRun, wanted: Iterable[str]) -> tuple[str, ...]:
     """A line on each file that this run, made by an older version, does not hold; or that texts were not wanted."""
     if not run.quotes:
         return ("The corpus's texts and tokens are left out; harness report without --no-texts shows them.",)
-    return tuple(f"This run has {EXTRAS[name]}; the same command writes it." for name in wanted
-                 if not (run.path / name).exists())  # fmt: skip
+    return tuple(
+        f"This run has {EXTRAS[name]}; the same command writes it." for name in wanted if not (run.path / name).exists()
+    )
 
 
 def significant(tests: pd.DataFrame, *columns: str) -> set[tuple[str, ...]]:

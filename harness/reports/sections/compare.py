@@ -33,14 +33,29 @@ def compare(run: FinishedRun, name: str) -> Section:
             tables.append(made)
     labels = {"measure": "Measure", "arm": "Arm", "inject": "Injection", "pool": "Pool"}
     runs = tuple(dict.fromkeys([config["baseline"], *config["runs"]]))
-    figures = tuple(Figure(one.name, one.title, "The difference of every run from the baseline with 95 % intervals; the"
-                           " table holds the same numbers.", (one,)) for one in tables)  # fmt: skip
+    figures = tuple(
+        Figure(
+            one.name,
+            one.title,
+            "The difference of every run from the baseline with 95 % intervals; the table holds the same numbers.",
+            (one,),
+        )
+        for one in tables
+    )
     said = tuple(map(str, findings.compared(tests, config["baseline"])))
     return Section(
-        name, run, f"Comparison with {config['baseline']}: {config['dataset']}", opening(run, int(tests["n"].max())),
-        said, reading(READING, config["baseline"]), tuple(tables),
-        figures, tuple(Choice(key, labels[key], values) for key, values in options.items()), runs, "Runs",
-    )  # fmt: skip
+        name,
+        run,
+        f"Comparison with {config['baseline']}: {config['dataset']}",
+        opening(run, int(tests["n"].max())),
+        said,
+        reading(READING, config["baseline"]),
+        tuple(tables),
+        figures,
+        tuple(Choice(key, labels[key], values) for key, values in options.items()),
+        runs,
+        "Runs",
+    )
 
 
 def table(run: FinishedRun, where: dict[str, str], across: str) -> Table | None:
@@ -58,11 +73,25 @@ def table(run: FinishedRun, where: dict[str, str], across: str) -> Table | None:
         rows.append(Row(name, tuple(cells)))
     columns = tuple(Column(one) if one == "slope" else Column(f"{letter} = {one}", float(one)) for one in places)
     words = {"length": "document length L, patches", "count": "injected patches K"}
-    axes = Axes("curve", words[across], f"difference in {where['measure']}", "difference", "beside",
-                {"length": "log2", "count": "symlog"}[across])  # fmt: skip
+    axes = Axes(
+        "curve",
+        words[across],
+        f"difference in {where['measure']}",
+        "difference",
+        "beside",
+        {"length": "log2", "count": "symlog"}[across],
+    )
     name = "-".join(slug(part) for part in where.values())
-    return Table(name, f"{', '.join(where.values())}: against {baseline}", where["measure"], columns, tuple(rows), "",
-                 where, axes).marked()  # fmt: skip
+    return Table(
+        name,
+        f"{', '.join(where.values())}: against {baseline}",
+        where["measure"],
+        columns,
+        tuple(rows),
+        "",
+        where,
+        axes,
+    ).marked()
 
 
 def only(table: pd.DataFrame, where: dict[str, str]) -> pd.DataFrame:
@@ -81,5 +110,14 @@ def cell(row: pd.Series | None, test: pd.Series | None, base: bool) -> Cell:
         return Cell(value, decimals(value), 0.0 if base else None, "", n=None if row is None else int(row["n_queries"]))
     low, high = (float(test[name]) if pd.notna(test[name]) else None for name in ("ci_low", "ci_high"))
     difference = float(test["mean_difference"])
-    return Cell(value, decimals(value), difference, decimals(difference, "+"), low, high, interval(low, high), n,
-                bool(test["p_holm"] < LEVEL))  # fmt: skip
+    return Cell(
+        value,
+        decimals(value),
+        difference,
+        decimals(difference, "+"),
+        low,
+        high,
+        interval(low, high),
+        n,
+        bool(test["p_holm"] < LEVEL),
+    )

@@ -25,18 +25,29 @@ def evaluation(run: FinishedRun, name: str) -> Section:
     tables = tuple(table(run, arm, measure, about) for measure in config["measures"] for arm, about in arms.items())
     of_first = [one for one in tables if one.where["measure"] == config["measures"][0]]
     said = [" ".join(one.says) for one in of_first] + [str(one) for one in findings.ceiling(run.manifest.candidates)]
-    figures = [Figure(f"{slug(measure)}-by-length", f"{measure} by document length",
-                      f"{measure} of every pool against document length, an arm a panel, bands are 95 % intervals;"
-                      " the tables hold the same numbers.",
-                      tuple(one for one in tables if one.where["measure"] == measure))
-               for measure in config["measures"]]  # fmt: skip
+    figures = [
+        Figure(
+            f"{slug(measure)}-by-length",
+            f"{measure} by document length",
+            f"{measure} of every pool against document length, an arm a panel, bands are 95 % intervals;"
+            " the tables hold the same numbers.",
+            tuple(one for one in tables if one.where["measure"] == measure),
+        )
+        for measure in config["measures"]
+    ]
     return Section(
-        name, run, f"Document length: {config['dataset']}, {config['checkpoint']}",
-        opening(run, int(summary["n_queries"].iloc[0])), tuple(said), reading(READING, config["pool"][0]),
-        tables, tuple(figures),
+        name,
+        run,
+        f"Document length: {config['dataset']}, {config['checkpoint']}",
+        opening(run, int(summary["n_queries"].iloc[0])),
+        tuple(said),
+        reading(READING, config["pool"][0]),
+        tables,
+        tuple(figures),
         (Choice("measure", "Measure", tuple(config["measures"])), Choice("arm", "Arm", tuple(arms), arms)),
-        tuple(config["pool"]), missing=missing(run, ["texts.parquet"]),
-    )  # fmt: skip
+        tuple(config["pool"]),
+        missing=missing(run, ["texts.parquet"]),
+    )
 
 
 def table(run: FinishedRun, arm: str, measure: str, about: str) -> Table:
@@ -51,8 +62,9 @@ def table(run: FinishedRun, arm: str, measure: str, about: str) -> Table:
     growing = sloped(arm, run.manifest)
     made, slopes = [], {}
     for pool in pools:
-        cells = [cell(by_place.loc[(pool, length)], (pool, str(length)) in marked, length > lengths[0])
-                 for length in lengths]  # fmt: skip
+        cells = [
+            cell(by_place.loc[(pool, length)], (pool, str(length)) in marked, length > lengths[0]) for length in lengths
+        ]
         if len(growing) > 1:
             slopes[pool] = per_doubling([by_place.loc[(pool, length), "value"] for length in growing], growing)
             cells.append(Cell(slopes[pool], decimals(slopes[pool], "+"), mark=(pool, "slope") in marked))
@@ -62,18 +74,32 @@ def table(run: FinishedRun, arm: str, measure: str, about: str) -> Table:
         blank = tuple(Cell(float("nan"), "") for _ in columns[1:])
         made.append(Row(f"{first['pool']} (first stage)", (cell(first, False, False), *blank), quiet=True))
     return Table(
-        f"{slug(measure)}-{arm}", f"{measure}, arm {arm}", measure, tuple(columns), tuple(made), about,
+        f"{slug(measure)}-{arm}",
+        f"{measure}, arm {arm}",
+        measure,
+        tuple(columns),
+        tuple(made),
+        about,
         {"measure": measure, "arm": arm},
         Axes("curve", "document length L, patches", measure, "retained", scale="log2"),
         tuple(map(str, findings.degradation(rows, tests, slopes, growing))),
-    ).marked()  # fmt: skip
+    ).marked()
 
 
 def cell(row: pd.Series, marked: bool, later: bool) -> Cell:
     kept = float(row["retained"]) if later and pd.notna(row["retained"]) else None
     low, high = float(row["ci_low"]), float(row["ci_high"])
-    return Cell(float(row["value"]), decimals(row["value"]), kept, share(kept) if kept is not None else "", low, high,
-                interval(low, high), int(row["n_queries"]), marked)  # fmt: skip
+    return Cell(
+        float(row["value"]),
+        decimals(row["value"]),
+        kept,
+        share(kept) if kept is not None else "",
+        low,
+        high,
+        interval(low, high),
+        int(row["n_queries"]),
+        marked,
+    )
 
 
 def slug(measure: str) -> str:

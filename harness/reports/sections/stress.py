@@ -31,18 +31,26 @@ def stress(run: FinishedRun, name: str) -> Section:
     measures = [*dict.fromkeys([first, *config["measures"]]), HIJACK]
     tables = tuple(
         (hijacked if measure == HIJACK else retained)(run, kind, measure, about)
-        for measure in measures for kind, about in kinds.items()
-    )  # fmt: skip
+        for measure in measures
+        for kind, about in kinds.items()
+    )
     headline = [one for one in tables if one.where["measure"] in (first, HIJACK)]
-    said = [" ".join(sentence for one in headline if one.where["inject"] == kind for sentence in one.says)
-            for kind in kinds]  # fmt: skip
+    said = [
+        " ".join(sentence for one in headline if one.where["inject"] == kind for sentence in one.says) for kind in kinds
+    ]
     return Section(
-        name, run, f"Injected patches: {config['dataset']}, {config['checkpoint']}",
-        opening(run, int(run.summary["n_queries"].iloc[0])), tuple(said), reading(READING, config["pool"][0]),
-        tables, tuple(figures(run, tables, measures)),
+        name,
+        run,
+        f"Injected patches: {config['dataset']}, {config['checkpoint']}",
+        opening(run, int(run.summary["n_queries"].iloc[0])),
+        tuple(said),
+        reading(READING, config["pool"][0]),
+        tables,
+        tuple(figures(run, tables, measures)),
         (Choice("measure", "Measure", tuple(measures)), Choice("inject", "Injection", tuple(kinds), kinds)),
-        tuple(config["pool"]), missing=missing(run, ["texts.parquet", "alignment.parquet"]),
-    )  # fmt: skip
+        tuple(config["pool"]),
+        missing=missing(run, ["texts.parquet", "alignment.parquet"]),
+    )
 
 
 def figures(run: FinishedRun, tables: tuple[Table, ...], measures: list[str]) -> list[Figure]:
@@ -52,9 +60,15 @@ def figures(run: FinishedRun, tables: tuple[Table, ...], measures: list[str]) ->
         words = "hijack rate" if measure == HIJACK else f"{measure} retained"
         panels = tuple(one for one in tables if one.where["measure"] == measure)
         name = "hijack-rate" if measure == HIJACK else f"{slug(measure)}-retained"
-        made.append(Figure(name, f"{words[0].upper()}{words[1:]} by injected patches",
-                           f"{words} of every pool against the injected count K, a kind of injection a panel; the"
-                           " tables hold the same numbers.", panels))  # fmt: skip
+        made.append(
+            Figure(
+                name,
+                f"{words[0].upper()}{words[1:]} by injected patches",
+                f"{words} of every pool against the injected count K, a kind of injection a panel; the"
+                " tables hold the same numbers.",
+                panels,
+            )
+        )
     alignment = run.table("alignment.parquet")
     if alignment is not None and len(alignment):
         query = str(alignment["query_id"].iloc[0])
@@ -65,9 +79,14 @@ def figures(run: FinishedRun, tables: tuple[Table, ...], measures: list[str]) ->
 
             return charts.alignment(rows)
 
-        made.append(Figure("alignment", f"Query {plain(query, 60)}: the winning patch of every token, before and after",
-                           "For every query token the similarity of its winning patch before and after injection.",
-                           draw=draw))  # fmt: skip
+        made.append(
+            Figure(
+                "alignment",
+                f"Query {plain(query, 60)}: the winning patch of every token, before and after",
+                "For every query token the similarity of its winning patch before and after injection.",
+                draw=draw,
+            )
+        )
     return made
 
 
@@ -84,15 +103,34 @@ def retained(run: FinishedRun, kind: str, measure: str, about: str) -> Table:
     axes = Axes("curve", "injected patches K", f"{measure} retained", "retained", "beside", "symlog", True)
     columns = tuple(Column(f"K = {count}", count) for count in counts)
     said = tuple(map(str, findings.attack(rows, tests)))
-    return Table(f"{slug(measure)}-{kind}", f"{measure} under {kind} injection", measure, columns, tuple(made), about,
-                 {"measure": measure, "inject": kind}, axes, said).marked()  # fmt: skip
+    return Table(
+        f"{slug(measure)}-{kind}",
+        f"{measure} under {kind} injection",
+        measure,
+        columns,
+        tuple(made),
+        about,
+        {"measure": measure, "inject": kind},
+        axes,
+        said,
+    ).marked()
 
 
 def cell(row: pd.Series, attacked: bool, marked: bool) -> Cell:
-    kept, low, high = (float(row[name]) if pd.notna(row[name]) else None
-                       for name in ("retained", "retained_low", "retained_high"))  # fmt: skip
-    return Cell(float(row["value"]), decimals(row["value"]), kept, share(kept) if attacked and kept is not None else "",
-                low, high, interval(low, high, True) if attacked else "", int(row["n_queries"]), marked)  # fmt: skip
+    kept, low, high = (
+        float(row[name]) if pd.notna(row[name]) else None for name in ("retained", "retained_low", "retained_high")
+    )
+    return Cell(
+        float(row["value"]),
+        decimals(row["value"]),
+        kept,
+        share(kept) if attacked and kept is not None else "",
+        low,
+        high,
+        interval(low, high, True) if attacked else "",
+        int(row["n_queries"]),
+        marked,
+    )
 
 
 def hijacked(run: FinishedRun, kind: str, measure: str, about: str) -> Table:
@@ -107,5 +145,15 @@ def hijacked(run: FinishedRun, kind: str, measure: str, about: str) -> Table:
     columns = tuple(Column(f"K = {count}", count) for count in counts)
     said = tuple(map(str, findings.hijack(rows)))
     axes = Axes("curve", "injected patches K", HIJACK, scale="symlog", percent=True)
-    return Table(f"hijack-rate-{kind}", f"Hijack rate under {kind} injection", HIJACK, columns, tuple(made), about,
-                 {"measure": HIJACK, "inject": kind}, axes, said, "low").marked()  # fmt: skip
+    return Table(
+        f"hijack-rate-{kind}",
+        f"Hijack rate under {kind} injection",
+        HIJACK,
+        columns,
+        tuple(made),
+        about,
+        {"measure": HIJACK, "inject": kind},
+        axes,
+        said,
+        "low",
+    ).marked()

@@ -44,9 +44,17 @@ def synth(run: FinishedRun, name: str) -> Section:
     asked += f" {', '.join(map(str, config['train_length']))}, support K = {', '.join(map(str, config['support']))}."
     choices = (Choice("shows", "Shows", tuple(one.where["shows"] for one in tables)),)
     return Section(
-        name, run, "The synthetic study", (asked, *notes(run.manifest)), tuple(sentences(tests, config["lengths"])),
-        reading(READING, config["pool"][0], "seeds"), tuple(tables), tuple(figures(run)), choices, operators,
-    )  # fmt: skip
+        name,
+        run,
+        "The synthetic study",
+        (asked, *notes(run.manifest)),
+        tuple(sentences(tests, config["lengths"])),
+        reading(READING, config["pool"][0], "seeds"),
+        tuple(tables),
+        tuple(figures(run)),
+        choices,
+        operators,
+    )
 
 
 def figures(run: FinishedRun) -> Iterator[Figure]:
@@ -62,14 +70,21 @@ def figures(run: FinishedRun) -> Iterator[Figure]:
 
         return tradeoff(run.summary, palette)
 
-    yield Figure("figure1", "Figure 1: concentration, training, document length",
-                 "Gini by epoch, Recall@1 by epoch, Recall@1 by document length, a line a pool.", draw=one)  # fmt: skip
+    yield Figure(
+        "figure1",
+        "Figure 1: concentration, training, document length",
+        "Gini by epoch, Recall@1 by epoch, Recall@1 by document length, a line a pool.",
+        draw=one,
+    )
     kept = run.summary[(run.summary["measure"] == "retained") & (run.summary["inject"] == "hard")]
     if not kept["value"].notna().any():  # nothing is retained of nothing
         return
-    yield Figure("tradeoff", "Sparsity and robustness",
-                 "Gini after training against the share of Recall@1 retained under injection, a mark a pool.",
-                 draw=two)  # fmt: skip
+    yield Figure(
+        "tradeoff",
+        "Sparsity and robustness",
+        "Gini after training against the share of Recall@1 retained under injection, a mark a pool.",
+        draw=two,
+    )
 
 
 def sentences(tests: pd.DataFrame, lengths: list[int]) -> Iterator[str]:
@@ -96,8 +111,17 @@ def cell(rows: pd.DataFrame, marked: pd.DataFrame | None = None, kept: pd.DataFr
     low, high = ends(left) if left is not None else (None, None)
     value = float(left["value"]) if left is not None else None
     beside = share(value) if value is not None else ""
-    return Cell(float(row["value"]), decimals(row["value"]), value, beside, low, high,
-                interval(low, high, True) if low is not None and low >= 0 else "", n, mark)  # fmt: skip
+    return Cell(
+        float(row["value"]),
+        decimals(row["value"]),
+        value,
+        beside,
+        low,
+        high,
+        interval(low, high, True) if low is not None and low >= 0 else "",
+        n,
+        mark,
+    )
 
 
 def ends(row: pd.Series) -> tuple[float | None, float | None]:
@@ -116,9 +140,16 @@ def training(table: pd.DataFrame, marked: pd.DataFrame, operators: tuple[str, ..
             found = at(marked, operator, **place) if measure == "gini" else None
             cells.append(cell(at(table, operator, **place, epoch=epochs), found))
         rows.append(Row(operator, tuple(cells)))
-    return Table("training", f"After {epochs} epochs", "pool", tuple(map(Column, columns)), tuple(rows),
-                 "Gini of patch gradients on training pairs; Recall@1 in galleries.", {"shows": "after training"},
-                 better="")  # fmt: skip
+    return Table(
+        "training",
+        f"After {epochs} epochs",
+        "pool",
+        tuple(map(Column, columns)),
+        tuple(rows),
+        "Gini of patch gradients on training pairs; Recall@1 in galleries.",
+        {"shows": "after training"},
+        better="",
+    )
 
 
 def by_length(table: pd.DataFrame, marked: pd.DataFrame, operators: tuple[str, ...]) -> Table:
@@ -127,14 +158,26 @@ def by_length(table: pd.DataFrame, marked: pd.DataFrame, operators: tuple[str, .
     places = [*lengths, *([SLOPE] if len(lengths) > 1 else [])]
     rows = []
     for operator in operators:
-        found = [(at(table, operator, measure="recall", split="heldout", length=one),
-                  at(marked, operator, measure="recall", split="heldout", length=one)) for one in places]  # fmt: skip
+        found = [
+            (
+                at(table, operator, measure="recall", split="heldout", length=one),
+                at(marked, operator, measure="recall", split="heldout", length=one),
+            )
+            for one in places
+        ]
         rows.append(Row(operator, tuple(cell(*one) for one in found)))
     columns = [Column(f"M = {one}", float(one)) if one != SLOPE else Column(SLOPE) for one in places]
     axes = Axes("curve", "patches of a document, M", "Recall@1, held-out", scale="log2")
-    return Table("by-length", "Recall@1 of held-out queries by document length", "R@1", tuple(columns), tuple(rows),
-                 "The slope is the change for each doubling of M.", {"shows": "document length"},
-                 axes).marked()  # fmt: skip
+    return Table(
+        "by-length",
+        "Recall@1 of held-out queries by document length",
+        "R@1",
+        tuple(columns),
+        tuple(rows),
+        "The slope is the change for each doubling of M.",
+        {"shows": "document length"},
+        axes,
+    ).marked()
 
 
 def by_count(table: pd.DataFrame, marked: pd.DataFrame, operators: tuple[str, ...], kind: str) -> Table:
@@ -150,7 +193,13 @@ def by_count(table: pd.DataFrame, marked: pd.DataFrame, operators: tuple[str, ..
             cells.append(cell(value, at(marked, operator, measure="retained", **place), kept))
         rows.append(Row(operator, tuple(cells)))
     axes = Axes("curve", "injected patches K", "Recall@1 retained", "retained", "beside", "symlog", True)
-    return Table(f"injection-{kind}", f"Recall@1 under {kind} injection", "R@1",
-                 tuple(Column(f"K = {count}", count) for count in counts), tuple(rows),
-                 "Beside a value what is left of the value at K = 0, with its interval.",
-                 {"shows": f"{kind} injection"}, axes).marked()  # fmt: skip
+    return Table(
+        f"injection-{kind}",
+        f"Recall@1 under {kind} injection",
+        "R@1",
+        tuple(Column(f"K = {count}", count) for count in counts),
+        tuple(rows),
+        "Beside a value what is left of the value at K = 0, with its interval.",
+        {"shows": f"{kind} injection"},
+        axes,
+    ).marked()

@@ -57,8 +57,14 @@ def _weigh(sims, first, last, peaks, totals, weighted, inverse):
     stride = sims.shape[1] * sims.itemsize
     for p in range(first, whole, 4):
         for w in range(0, wide, LANES):
-            weigh_four(sims.ctypes.data + p * stride + w * 4, stride, peaks.ctypes.data + w * 4,
-                       totals.ctypes.data + w * 4, weighted.ctypes.data + w * 4, inverse)  # fmt: skip
+            weigh_four(
+                sims.ctypes.data + p * stride + w * 4,
+                stride,
+                peaks.ctypes.data + w * 4,
+                totals.ctypes.data + w * 4,
+                weighted.ctypes.data + w * 4,
+                inverse,
+            )
         for w in range(wide, peaks.shape[0]):
             peak, a, b, c, d = peaks[w], sims[p, w], sims[p + 1, w], sims[p + 2, w], sims[p + 3, w]
             to_a, to_b = exp2_nonpositive(a - peak, inverse), exp2_nonpositive(b - peak, inverse)
@@ -80,8 +86,14 @@ def _add(sims, first, last, peaks, totals, inverse):
     stride = sims.shape[1] * sims.itemsize
     for p in range(first, whole, 4):
         for w in range(0, wide, LANES):
-            add_four(sims.ctypes.data + p * stride + w * 4, stride, peaks.ctypes.data + w * 4,
-                     totals.ctypes.data + w * 4, 0, inverse)  # fmt: skip
+            add_four(
+                sims.ctypes.data + p * stride + w * 4,
+                stride,
+                peaks.ctypes.data + w * 4,
+                totals.ctypes.data + w * 4,
+                0,
+                inverse,
+            )
         for w in range(wide, peaks.shape[0]):
             peak, a, b, c, d = peaks[w], sims[p, w], sims[p + 1, w], sims[p + 2, w], sims[p + 3, w]
             pair = exp2_nonpositive(a - peak, inverse) + exp2_nonpositive(b - peak, inverse)
