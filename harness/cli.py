@@ -59,14 +59,14 @@ def command(name: str) -> click.Command:
     return click.Command(name, params=parameters, callback=run, help=module.run.__doc__, context_settings=SETTINGS)
 
 
-def parameter(kind: type, name: str, about: Option) -> click.Parameter:
+def parameter(kind: type, name: str, declared: Option) -> click.Parameter:
     """A field as click's option or argument; its value goes to the reader as it was typed."""
     flag = next(field.default for field in dataclasses.fields(kind) if field.name == name) is False
     several = next(isinstance(field.default, tuple) for field in dataclasses.fields(kind) if field.name == name)
-    if about.argument:
+    if declared.argument:
         return click.Argument([name], nargs=-1 if several else 1, required=False)
     shown = usual(kind, name)
-    words = f"{about.help} [{shown}]" if shown else about.help
+    words = f"{declared.help} [{shown}]" if shown else declared.help
     return click.Option([f"--{name.replace('_', '-')}"], is_flag=flag, default=None, help=words)
 
 

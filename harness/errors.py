@@ -37,23 +37,23 @@ class Problems:
     """
 
     def __init__(self) -> None:
-        self.found: list[str] = []
+        self.lines: list[str] = []
 
     def add(self, problem: str) -> None:
-        self.found.append(problem)
+        self.lines.append(problem)
 
     def __enter__(self) -> Problems:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> bool:
         if isinstance(error, HarnessError):
-            self.found.extend(error.problems)
+            self.lines.extend(error.problems)
             return True
         return False
 
     def stop(self, kind: type[HarnessError] = HarnessError) -> None:
-        if self.found:
-            raise kind(*self.found)
+        if self.lines:
+            raise kind(*self.lines)
 
 
 def unknown(noun: str, given: str, known: Iterable[str]) -> str:

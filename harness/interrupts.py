@@ -19,18 +19,18 @@ CODE = 130  # exit code, as shells have it
 @contextmanager
 def heard(advice: str) -> Iterator[None]:
     """Ctrl-C ends with one line; what was written is kept. Imports belong inside, too. advice: how to go on."""
-    said = threading.Event()
-    with _listening(said, advice):
+    advised = threading.Event()
+    with _listening(advised, advice):
         try:
             yield
         except KeyboardInterrupt:
-            said.set()
+            advised.set()
             print(f"harness: interrupted; {advice}", file=sys.stderr)
             sys.exit(CODE)
 
 
 @contextmanager
-def _listening(said: threading.Event, advice: str) -> Iterator[None]:
+def _listening(advised: threading.Event, advice: str) -> Iterator[None]:
     """Ctrl-C is heard inside one long native call, too (a search of FAISS, a product of MKL), where Python cannot be
     interrupted: a thread that the signal itself wakes ends the process. Every write is atomic and every lock the
     kernel's, so nothing is lost by it."""
@@ -44,7 +44,7 @@ def _listening(said: threading.Event, advice: str) -> Iterator[None]:
         while signals := ear.recv(1):
             if signals[0] == signal.SIGINT:
                 time.sleep(PATIENCE)
-                if not said.is_set():
+                if not advised.is_set():
                     print(f"harness: interrupted; {advice}", file=sys.stderr, flush=True)
                 os._exit(CODE)
 
@@ -54,7 +54,7 @@ def _listening(said: threading.Event, advice: str) -> Iterator[None]:
         yield
     finally:
         signal.set_wakeup_fd(before)
-        if not said.is_set():
+        if not advised.is_set():
             mouth.close()  # else the thread stays, until the process has ended
 
 

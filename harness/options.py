@@ -50,7 +50,7 @@ class Config:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
     @classmethod
-    def complete(cls, found: dict[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
+    def complete(cls, values: dict[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
         """Fill in what other options decide; yield what is wrong with options together, of those that were read."""
         return iter(())
 
@@ -89,16 +89,16 @@ def resolve(kind: type[C], **given: Any) -> C:
     if wrong := [key for key in given if key not in known]:
         raise OptionError(*(unknown("option", key, known) for key in wrong))
     problems = Problems()
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for field in dataclasses.fields(kind):
         value = given.get(field.name)
         with problems:
             read = known[field.name].read
-            found[field.name] = field.default if value is None else read(field.name.replace("_", " "), value)
-    for line in kind.complete(found, given):
+            values[field.name] = field.default if value is None else read(field.name.replace("_", " "), value)
+    for line in kind.complete(values, given):
         problems.add(line)
     problems.stop(OptionError)
-    return kind(**found)
+    return kind(**values)
 
 
 def usual(kind: type[Config], name: str) -> str:

@@ -7,7 +7,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 Advance = Callable[..., None]
 """advance(steps=1, patches=0): that much more of the stage is done."""
@@ -70,7 +73,7 @@ class Stages:
     def _now_and_then(self, lines: Callable[[], list[str]]) -> AbstractContextManager[None]:
         return every(self.interval, lines) if self.show else nullcontext()
 
-    def _bars(self):
+    def _bars(self) -> Progress:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -78,7 +81,7 @@ class Stages:
         columns = [TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), known, TimeRemainingColumn()]
         return Progress(*columns, console=Console(stderr=True), transient=True)
 
-    def _bar(self, name: str, total: int | None, unit: str):
+    def _bar(self, name: str, total: int | None, unit: str) -> Progress:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -120,29 +123,29 @@ class Stage:
     def __init__(self, name: str, total: int | None = None, unit: str = ""):
         self.name, self.total, self.unit = name, total, unit
         self.done = self.patches = 0
-        self.start = self.seen_at = time.perf_counter()
-        self.seen = 0
+        self.start = self.last_time = time.perf_counter()
+        self.last_done = 0
 
     def so_far(self) -> str:
         """What is done, and from what was done since the last time: how fast, and the time left."""
         now, done = time.perf_counter(), self.done
         if self.total is None:
-            said = [f"{done:,} {self.unit} so far" if done else "still running"]
+            parts = [f"{done:,} {self.unit} so far" if done else "still running"]
         else:
-            said = [f"{done:,} of {self.total:,} {self.unit}"]
-        if rate := (done - self.seen) / max(now - self.seen_at, 1e-9):
-            said.append(f"{rate:,.{0 if rate >= 10 else 2}f} {self.unit}/s")
-            said += [f"{duration((self.total - done) / rate)} left"] if self.total and done < self.total else []
-        self.seen, self.seen_at = done, now
-        return self.line(now - self.start, said)
+            parts = [f"{done:,} of {self.total:,} {self.unit}"]
+        if rate := (done - self.last_done) / max(now - self.last_time, 1e-9):
+            parts.append(f"{rate:,.{0 if rate >= 10 else 2}f} {self.unit}/s")
+            parts += [f"{duration((self.total - done) / rate)} left"] if self.total and done < self.total else []
+        self.last_done, self.last_time = done, now
+        return self.line(now - self.start, parts)
 
     def summary(self, took: float) -> list[str]:
         """What was done, once the stage has ended."""
-        said = [f"{self.done:,} {self.unit}"] if self.done else []
-        return said + ([f"{self.patches:,} patches", f"{self.patches / took:,.0f} patches/s"] if self.patches else [])
+        parts = [f"{self.done:,} {self.unit}"] if self.done else []
+        return parts + ([f"{self.patches:,} patches", f"{self.patches / took:,.0f} patches/s"] if self.patches else [])
 
-    def line(self, took: float, said: Sequence[str] = ()) -> str:
-        return f"  {self.name:<24} {took:7.1f} s   {', '.join(said)}".rstrip()
+    def line(self, took: float, parts: Sequence[str] = ()) -> str:
+        return f"  {self.name:<24} {took:7.1f} s   {', '.join(parts)}".rstrip()
 
 
 def duration(seconds: float) -> str:

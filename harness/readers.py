@@ -46,20 +46,20 @@ def each(read: Reader, noun: str | None = None) -> Reader:
             parts = re.split(r",(?![^()]*\))", value)
         else:
             parts = list(value) if isinstance(value, list | tuple) else [value]
-        found: list[Any] = []
+        items: list[Any] = []
         problems = Problems()
         for part in map(str, parts):
             with problems:
                 if not part.strip():
                     raise OptionError(f"{name}: an empty entry in {str(value)[:80]!r}")
                 item = read(noun or name, part.strip())
-                if item in found:
+                if item in items:
                     raise OptionError(f"{name}: {item} is given twice")
-                found.append(item)
+                items.append(item)
         if not parts:
             problems.add(f"{name}: nothing given")
         problems.stop(OptionError)
-        return tuple(sorted(found) if isinstance(found[0], int) else found)
+        return tuple(sorted(items) if isinstance(items[0], int) else items)
 
     return reader
 

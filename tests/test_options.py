@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 
 import pytest
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from harness import cli, commands
 from harness.aggregators import AGGREGATORS
+from harness.commands import FUNCTIONS, SUMMARIES
 from harness.commands.eval import EvalConfig
 from harness.commands.synth import SynthConfig
 from harness.commands.train import TrainConfig
 from harness.errors import HarnessError, OptionError
 from harness.options import options as names
-from harness.options import read_config, resolve
+from harness.options import read_config, resolve, usual
 from harness.registry import Registry, spec_of
 from harness.runs import RunDirectory
 
@@ -304,3 +307,36 @@ def test_a_list_without_an_entry_and_a_number_beyond_all_floats_are_refused():
         with pytest.raises(OptionError, match=wanted) as caught:
             resolve(kind, **options)
         assert len(caught.value.problems) == 1
+
+
+@pytest.mark.parametrize("name", SUMMARIES)
+def test_every_field_of_a_config_is_an_option_of_the_command_line(name):
+    kind = commands.file(name).CONFIG
+    shown = {parameter.name: parameter for parameter in cli.command(name).params}
+    shown.pop("config", None)
+    assert set(shown) == {field.name for field in dataclasses.fields(kind)} == set(names(kind))
+    for field in dataclasses.fields(kind):
+        if not names(kind)[field.name].argument:
+            assert usual(kind, field.name) in shown[field.name].help
+            assert names(kind)[field.name].help.endswith("."), field.name
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_field_of_a_config_is_a_keyword_with_the_same_default(function):
+    kind = commands.file(FUNCTIONS[function]).CONFIG
+    takes = inspect.signature(commands.function(function)).parameters
+    assert set(takes) == set(names(kind)) | {"progress"}
+    for field in dataclasses.fields(kind):
+        if takes[field.name].kind is inspect.Parameter.KEYWORD_ONLY:
+            assert takes[field.name].default == field.default
+
+
+@pytest.mark.parametrize("name", SUMMARIES)
+def test_a_default_typed_on_the_command_line_is_the_default(name):
+    kind = commands.file(name).CONFIG
+    for field in dataclasses.fields(kind):
+        if field.default in (None, False, ()):
+            continue
+        typed = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default)
+        for value in (typed, field.default):
+            assert names(kind)[field.name].read(field.name, value) == field.default, field.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,7 +47,7 @@ def align(
 ) -> pd.DataFrame:
     """The table of ``explain`` for several queries; those without a candidate that is not relevant are left out."""
     place = {name: row for row, name in enumerate(inputs.queries.ids)}
-    rows: list[tuple] = []
+    rows: list[tuple[Any, ...]] = []
     for name in queries if max(injections[0].counts) else ():
         rows += tokens_of(place[name], injections, inputs, others)
         advance()
@@ -67,17 +68,15 @@ def most_hurt(per_query: pd.DataFrame, most: int = 100) -> list[str]:
     return list(lost.sort_values(["first", "all"], ascending=False, kind="stable").index[:most])
 
 
-def loss(values: pd.DataFrame) -> pd.Series:
+def loss(values: pd.DataFrame) -> pd.Series[float]:
     """By query the mean without injection less the mean at the largest count."""
-    counts = values["count"]
-    clean, worst = (
-        values[counts == count].groupby("query_id", sort=False)["value"].mean()
-        for count in (counts.min(), counts.max())
-    )
-    return clean - worst
+    by_count = values.pivot_table("value", "query_id", "count", sort=False)
+    return by_count[by_count.columns.min()] - by_count[by_count.columns.max()]
 
 
-def tokens_of(query: int, injections: Sequence[Injection], inputs: Inputs, others: Candidates) -> Iterator[tuple]:
+def tokens_of(
+    query: int, injections: Sequence[Injection], inputs: Inputs, others: Candidates
+) -> Iterator[tuple[Any, ...]]:
     """Rows of one query under every kind of injection; none if it has no candidate that is not relevant."""
     row = int(next(iter(others.rows[query][others.rows[query] >= 0]), -1))
     if row < 0:

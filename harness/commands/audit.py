@@ -29,8 +29,8 @@ class AuditConfig(Config):
     format: str | None = option(None, readers.known(("json",)), "json, for machines.", "none: a table", running=True)
 
     @classmethod
-    def complete(cls, found: dict[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
-        if not found.get("target"):
+    def complete(cls, values: dict[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
+        if not values.get("target"):
             yield "give a scorer: package.module:function, or one of `harness list scorers`"
 
 

@@ -14,7 +14,7 @@ from harness import readers
 from harness.commands.context import RunContext
 from harness.commands.eval import EvalConfig, Sweep
 from harness.commands.eval import run as evaluate
-from harness.commands.provenance import alone, maker, program
+from harness.commands.provenance import claim, maker, program
 from harness.commands.questions import Forced
 from harness.errors import DataError, OptionError, Problems, examples, unknown
 from harness.files import checksum, digest
@@ -53,18 +53,18 @@ class CompareConfig(Sweep, Forced):
     average_seeds: bool = option(False, readers.flag, "Runs named …-seed0, …-seed1 count as one.")
 
     @classmethod
-    def complete(cls, found: dict[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
-        runs, names = found.get("runs", ()), found.get("checkpoint", ())
-        yield from super().complete(found, {**given, "checkpoint": names})
+    def complete(cls, values: dict[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
+        runs, names = values.get("runs", ()), values.get("checkpoint", ())
+        yield from super().complete(values, {**given, "checkpoint": names})
         if bool(given.get("runs")) == bool(given.get("checkpoint")):
             yield "give either finished runs, or --checkpoint with two or more names; not both, not neither"
-        elif len(names or runs) < 2 and "runs" in found and "checkpoint" in found:
+        elif len(names or runs) < 2 and "runs" in values and "checkpoint" in values:
             yield "a comparison needs two runs or checkpoints at least"
         asked = [name for name in given if name in options(EvalConfig) and not options(EvalConfig)[name].running]
         if given.get("runs") and (asked := [name for name in asked if name != "checkpoint"]):
             yield f"finished runs are compared as they are; {', '.join(asked)} belong to --checkpoint"
-        base = found.get("baseline")
-        if names and base is not None and not found.get("average_seeds") and base not in (*names, *map(slug, names)):
+        base = values.get("baseline")
+        if names and base is not None and not values.get("average_seeds") and base not in (*names, *map(slug, names)):
             yield unknown("baseline", base, names)
 
 
@@ -74,22 +74,22 @@ CONFIG = CompareConfig
 def run(config: CompareConfig, context: RunContext) -> Comparison:
     """Finished runs, or checkpoints, against a baseline: differences, intervals, tests, winners and losers."""
     if config.runs:
-        found = read(config.runs)
+        runs = read(config.runs)
     else:
         shared = {field.name: getattr(config, field.name) for field in fields(Sweep)}
-        found = []
+        runs = []
         for name in config.checkpoint:
             stages = Stages(context.stages.show)
             asked = EvalConfig(**{**shared, "checkpoint": name}, resume=True, force=config.force)
-            found.append(evaluate(asked, replace(context, stages=stages)))
-    return against(found, config.baseline, config.average_seeds, context.output, config.force)
+            runs.append(evaluate(asked, replace(context, stages=stages)))
+    return against(runs, config.baseline, config.average_seeds, context.output, config.force)
 
 
 def against(
-    found: Sequence[Result], baseline: str | None, average_seeds: bool, output: Path, force: bool = False
+    runs: Sequence[Result], baseline: str | None, average_seeds: bool, output: Path, force: bool = False
 ) -> Comparison:
     """Compare runs that are there, and write it down."""
-    labelled = label(found)
+    labelled = label(runs)
     notes, given = comparison.check(labelled), labelled
     if average_seeds:
         labelled = comparison.averaged(labelled)
@@ -102,7 +102,7 @@ def against(
 def read(runs: Sequence[str | Path]) -> list[Result]:
     """Finished runs from disk. Raises OptionError naming all that are not."""
     problems = Problems()
-    found: list[Result] = []
+    results: list[Result] = []
     for path in map(Path, runs):
         run = RunDirectory(path)
         if not run.finished:
@@ -111,9 +111,9 @@ def read(runs: Sequence[str | Path]) -> list[Result]:
         with problems:
             if (command := run.read_manifest().command) not in comparison.PLACES:
                 raise DataError(f"{path} is a run of harness {command}; compare eval or stress runs")
-            found.append(run.result())
+            results.append(run.result())
     problems.stop(OptionError)
-    return found
+    return results
 
 
 def label(runs: Sequence[Result]) -> dict[str, Result]:
@@ -132,7 +132,7 @@ def label(runs: Sequence[Result]) -> dict[str, Result]:
 def _baseline(asked: str | None, labelled: dict[str, Result]) -> str:
     if asked is None:
         return next(iter(labelled))
-    found = [
+    named = [
         name
         for name, run in labelled.items()
         if asked
@@ -144,11 +144,11 @@ def _baseline(asked: str | None, labelled: dict[str, Result]) -> str:
             str(run.path),
         )
     ]
-    if len(found) > 1:
-        raise OptionError(f"baseline {asked!r} may be {examples(found)}; give one of these")
-    if not found:
+    if len(named) > 1:
+        raise OptionError(f"baseline {asked!r} may be {examples(named)}; give one of these")
+    if not named:
         raise OptionError(unknown("baseline", asked, labelled))
-    return found[0]
+    return named[0]
 
 
 def write(
@@ -165,16 +165,16 @@ def write(
     held = [checksum(run.path / name) for run in given.values() for name in ("summary.csv", "per_query.parquet")]
     key = digest(config, [[run.manifest.fingerprints, run.manifest.config] for run in given.values()], held)
     run = RunDirectory(output / f"compare-{slug(base.config['dataset'])}-{slug(baseline)}-{key[:8]}")
-    with alone(run, force=force) as mine:
-        if not mine:
+    with claim(run, force=force) as new:
+        if not new:
             summary, tests, queries = map(run.read_table, ("summary.csv", "tests.csv", "queries.parquet"))
             return Comparison(run.path, summary, tests, queries, run.read_manifest())
         run.start("compare", config, maker())
-        return _answer(run, runs, baseline, notes, {**base.config, **config})
+        return _compare(run, runs, baseline, notes, {**base.config, **config})
 
 
-def _answer(
-    run: RunDirectory, runs: dict[str, Result], baseline: str, notes: list[str], about: dict[str, Any]
+def _compare(
+    run: RunDirectory, runs: dict[str, Result], baseline: str, notes: list[str], config: dict[str, Any]
 ) -> Comparison:
     """Compare, and write the tables and the manifest."""
     base = runs[baseline].manifest
@@ -184,7 +184,7 @@ def _answer(
     summary = pd.concat([one.summary.assign(run=name) for name, one in runs.items()], ignore_index=True)
     for name, table in (("summary.csv", summary), ("tests.csv", tests), ("queries.parquet", queries)):
         run.write_table(name, table)
-    manifest = Manifest("compare", about, base.seeds, fingerprints=base.fingerprints, notes=notes, **program())
+    manifest = Manifest("compare", config, base.seeds, fingerprints=base.fingerprints, notes=notes, **program())
     run.write_manifest(manifest)
     return Comparison(run.path, summary, tests, queries, manifest)
 

@@ -40,9 +40,9 @@ class RunContext:
         """Where similarities are computed; None stands for the CPU."""
         return accelerator(self.device)
 
-    def alone(self, config: Config, run: RunDirectory) -> AbstractContextManager[bool]:
-        """The run's folder for this process; False if its answer is there, see ``provenance.alone``."""
-        return provenance.alone(run, getattr(config, "resume", False), getattr(config, "force", False))
+    def claim(self, config: Config, run: RunDirectory) -> AbstractContextManager[bool]:
+        """The run's folder for this process; False if its answer is there, see ``provenance.claim``."""
+        return provenance.claim(run, getattr(config, "resume", False), getattr(config, "force", False))
 
     def start(self, run: RunDirectory, config: Config, plugins: Sequence[dict[str, Any]] = ()) -> None:
         """Begin or go on with a run; what another version of the program left in it is not used."""
@@ -94,7 +94,7 @@ def accelerator(device: str) -> torch.device | None:
 def begin(kind: type[C], arguments: Sequence[Any], given: Mapping[str, Any], progress: bool) -> tuple[C, RunContext]:
     """Everything a command was asked, checked before anything is done. Raises OptionError with all mistakes."""
     problems = Problems()
-    found: list[Any] = []
+    results: list[Any] = []
     values = {name: given.get(name) for name in ("device", "engine", "address", "output")}
     for read in (
         lambda: resolve(kind, **named(kind, arguments, given)),
@@ -103,9 +103,9 @@ def begin(kind: type[C], arguments: Sequence[Any], given: Mapping[str, Any], pro
         lambda: check_output(Path(values["output"] or "runs")) if issubclass(kind, Running) else None,
     ):
         with problems:
-            found.append(read())
+            results.append(read())
     problems.stop(OptionError)
-    config, device, engine, _ = found
+    config, device, engine, _ = results
     if engine.wide is not None and not issubclass(kind, Distributed):
         raise OptionError(f"harness {kind.command} works on this machine; leave --engine {values['engine']} out")
     if engine.wide is not None and values["device"] not in (None, "auto", "cpu"):

@@ -55,11 +55,11 @@ def run(config: EvalConfig, context: RunContext) -> Result:
     inputs = prepare(config, context)
     candidates = find_candidates(config, inputs, context)
     directory = folder(config, inputs, context)
-    with context.alone(config, directory) as mine:
-        return answer(config, context, inputs, candidates, directory) if mine else directory.result()
+    with context.claim(config, directory) as new:
+        return compute(config, context, inputs, candidates, directory) if new else directory.result()
 
 
-def answer(
+def compute(
     config: EvalConfig, context: RunContext, inputs: Inputs, candidates: Candidates, run: RunDirectory
 ) -> Result:
     """Score, measure and write the run."""

@@ -50,8 +50,8 @@ def run(config: GradientsConfig, context: RunContext) -> Result:
     """How concentrated the gradient of a score is on a relevant document's patches, with paired tests."""
     inputs = prepare(config, context)
     directory = folder(config, inputs, context)
-    with context.alone(config, directory) as mine:
-        if not mine:
+    with context.claim(config, directory) as new:
+        if not new:
             return directory.result()
         context.start(directory, config)
         per_query = measure(config, context, inputs, directory)
@@ -76,20 +76,20 @@ def pairs(config: GradientsConfig, inputs: Inputs) -> list[tuple[int, int]]:
 
 def measure(config: GradientsConfig, context: RunContext, inputs: Inputs, run: RunDirectory) -> pd.DataFrame:
     """A row a pair, pool and length: the figures of harness.statistics.concentration, in float64."""
-    made = [AGGREGATORS.make(pool) for pool in config.pool]
+    pools = [AGGREGATORS.make(pool) for pool in config.pool]
     wanted = pairs(config, inputs)
-    cells, rows = list(itertools.product(made, config.lengths)), []
+    cells, rows = list(itertools.product(pools, config.lengths)), []
 
-    def one(pair: tuple[int, int]) -> np.ndarray:  # (cells, figures)
+    def concentrations(pair: tuple[int, int]) -> np.ndarray:  # (cells, figures)
         tokens = torch.from_numpy(inputs.queries.of(pair[0]).astype(np.float64))
         patches = torch.from_numpy(inputs.documents.of(pair[1]).astype(np.float64))
-        found = [concentration(patch_gradients(pool, tokens, patches[:length]).numpy()) for pool, length in cells]
-        return np.array([astuple(figures) for figures in found], np.float64)
+        figures = [concentration(patch_gradients(pool, tokens, patches[:length]).numpy()) for pool, length in cells]
+        return np.array([astuple(cell) for cell in figures], np.float64)
 
     with context.stages("gradients", len(wanted), "pairs") as advance:
-        for (query, document), found in Kept(serial, run.part("pairs"))(one, wanted):
+        for (query, document), figures_by_cell in Kept(serial, run.part("pairs"))(concentrations, wanted):
             names = {"query_id": inputs.queries.ids[query], "doc_id": inputs.documents.ids[document]}
-            for (pool, length), values in zip(cells, found.tolist(), strict=True):
+            for (pool, length), values in zip(cells, figures_by_cell.tolist(), strict=True):
                 figures = dict(zip(NAMES, values, strict=True))
                 rows.append({"pool": str(pool), "length": length, **names, **figures})
             advance(1)

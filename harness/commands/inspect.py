@@ -35,8 +35,8 @@ class InspectConfig(Strict):
     )
 
     @classmethod
-    def complete(cls, found: dict[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
-        if not found.get("dataset"):
+    def complete(cls, values: dict[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
+        if not values.get("dataset"):
             yield "give a dataset: a name, a folder, or owner/name of the hub"
 
 
@@ -47,26 +47,26 @@ def run(config: InspectConfig, context: RunContext) -> Inspection:
     """What was read of a dataset: layout, files, counts, lengths in words and tokens, duplicates, notes, first rows."""
     stages, checkpoint = context.stages, config.checkpoint
     with stages("load dataset"):
-        found, loaded = inspect_dataset(config.dataset, config.split, config.strict)
+        inspected, loaded = inspect_dataset(config.dataset, config.split, config.strict)
     if checkpoint == NONE:
-        return found
+        return inspected
     with stages("load checkpoint"):
         encoder = encoders.load(checkpoint, "float32", "cpu")
     if getattr(encoder, "reads", "text") != "text":
-        return found
+        return inspected
     tokens = {}
     for noun, items in (("document", loaded.documents), ("query", loaded.queries)):
         texts = [item.text for item in items[:: -(-len(items) // SAMPLE)] if item.text.strip()]
         with stages(f"count tokens of {noun}", len(texts), "texts") as advance:
             tokens[noun] = [len(encoder.tokens(text, noun)) for text in texts]
             advance(len(texts))
-    return replace(found, checkpoint=checkpoint, tokens={noun: counts for noun, counts in tokens.items() if counts})
+    return replace(inspected, checkpoint=checkpoint, tokens={noun: counts for noun, counts in tokens.items() if counts})
 
 
-def show(found: Inspection, config: InspectConfig, console: Console) -> int:
+def show(inspected: Inspection, config: InspectConfig, console: Console) -> int:
     """Print what was found, or JSON."""
     if config.format:
-        print(json.dumps(found.record(), ensure_ascii=False, indent=1))
+        print(json.dumps(inspected.record(), ensure_ascii=False, indent=1))
     else:
-        inspection.show(found, console)
+        inspection.show(inspected, console)
     return 0

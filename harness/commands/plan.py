@@ -23,7 +23,7 @@ from harness.planning.estimate import GPU, Plan, Rates, Work, estimate
 from harness.progress import Stages
 from harness.reports import plan as terminal
 
-FORMAT = 1  # raise it when what is measured changes
+FORMAT = 2  # raise it when what is measured changes
 PACKAGES = ("torch", *packages.FAISS, "numpy", "numba", "transformers")
 
 
@@ -68,11 +68,11 @@ class PlanConfig(Config):
     format: str | None = option(None, readers.known(("json",)), "json, for machines.", "none: tables", running=True)
 
     @classmethod
-    def complete(cls, found: dict[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
-        if "documents" in found and found["documents"] is None:
+    def complete(cls, values: dict[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
+        if "documents" in values and values["documents"] is None:
             yield "documents: how many? give --documents 8.8e6, say"
-        if found.get("candidates") in ("bm25", "pooled"):
-            yield f"candidates {found['candidates']} are not planned for; give faiss or exact"
+        if values.get("candidates") in ("bm25", "pooled"):
+            yield f"candidates {values['candidates']} are not planned for; give faiss or exact"
 
 
 CONFIG = PlanConfig
@@ -102,7 +102,7 @@ def run(config: PlanConfig, context: RunContext) -> Plan:
 def rates(config: PlanConfig, work: Work, stages: Stages, again: bool = False) -> Rates:
     """This machine's rates for such a work, measured once and kept in the cache; again: measured anew.
 
-    A work is like another if it differs in its numbers of documents and queries alone, and candidates are shared by
+    A work is like another if it differs only in its numbers of documents and queries, and candidates are shared by
     about as many queries.
     """
     about = config.plain() | {"gpu_tflops": None, "gpu_bandwidth": None, "depth": min(work.depth, work.documents)}
@@ -110,7 +110,7 @@ def rates(config: PlanConfig, work: Work, stages: Stages, again: bool = False) -
     kind = "".join(letter for letter in work.spec if not letter.isdigit())
     path = cache_folder() / "rates" / f"{digest(FORMAT, about, kind, machine())}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    here = {"memory": _memory(), "free": float(shutil.disk_usage(path.parent).free)}
+    here = {"memory_bytes": _memory(), "free_bytes": float(shutil.disk_usage(path.parent).free)}
     if path.exists() and not again:
         return Rates(**(json.loads(path.read_text()) | here))
     with stages("measure rates"):

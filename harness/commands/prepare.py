@@ -51,23 +51,23 @@ def prepare(config: Retrieval, context: RunContext) -> Inputs:
     encoders.accept(encoder, dataset.documents)
     documents = store.fetch(encoder, dataset.documents, "document", stages, engine=engine.wide)
     queries = store.fetch(encoder, dataset.queries, "query", stages, engine=engine.wide)
-    said = notes(config, dataset, documents, encoder)
-    return Inputs(dataset, documents, queries, encoder, said, plugged(config, encoder))
+    lines = notes(config, dataset, documents, encoder)
+    return Inputs(dataset, documents, queries, encoder, lines, plugged(config, encoder))
 
 
 def notes(config: Retrieval, dataset: Dataset, documents: MultiVectors, encoder: encoders.Encoder) -> list[str]:
     """What a reader of the run must know of its data."""
-    counts, found = documents.counts, []
+    counts, lines = documents.counts, []
     if isinstance(config, Reranking) and (whole := [name for name in config.measures if measures.cutoff(name) is None]):
-        found.append(f"{', '.join(whole)} see the first {config.depth:,} documents a query")
+        lines.append(f"{', '.join(whole)} see the first {config.depth:,} documents a query")
     if getattr(encoder, "code", []):
-        found.append("the checkpoint's own code was run")
+        lines.append("the checkpoint's own code was run")
     dtype = encoder.recipe("document").get("dtype")
     computed = f"computed in {dtype}, " if dtype else ""
-    found += [*dataset.notes, f"vectors {computed}stored in float16, scored in float32"]
-    found += [*getattr(encoder, "notes", ()), *unknown.notes(encoder, dataset.documents, dataset.queries)]
-    found.append(f"documents have {counts.min():,} to {counts.max():,} patches, {counts.mean():.0f} on average")
-    return found
+    lines += [*dataset.notes, f"vectors {computed}stored in float16, scored in float32"]
+    lines += [*getattr(encoder, "notes", ()), *unknown.notes(encoder, dataset.documents, dataset.queries)]
+    lines.append(f"documents have {counts.min():,} to {counts.max():,} patches, {counts.mean():.0f} on average")
+    return lines
 
 
 def find_candidates(config: Reranking, inputs: Inputs, context: RunContext) -> Candidates:

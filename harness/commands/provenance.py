@@ -63,8 +63,8 @@ def start(run: RunDirectory, config: Config, plugins: Sequence[dict[str, Any]] =
 
 
 @contextmanager
-def alone(run: RunDirectory, resume: bool = False, force: bool = False) -> Iterator[bool]:
-    """The run's folder for this process alone; False if its answer is there.
+def claim(run: RunDirectory, resume: bool = False, force: bool = False) -> Iterator[bool]:
+    """The run's folder, for this process only; False if its answer is there.
 
     A finished run is shown again, and a line says so; with resume only where another program answered. force: answer
     anew. Of several processes that are asked the same at once, one answers. Raises DataError that names --force if a
@@ -113,7 +113,9 @@ def differences(manifest: Manifest) -> list[str]:
     return found
 
 
-def _code(about: dict[str, Any]) -> str:
+def _code(program: dict[str, Any]) -> str:
     """The program's own code, for one line: its revision, where there is one, and its source."""
-    revision, mark, _ = (about["git_revision"] or "").partition("+")
-    return f"{revision[:8] or 'no revision'}{mark}" + (f" (source {about['source'][:8]})" if about["source"] else "")
+    revision, mark, _ = (program["git_revision"] or "").partition("+")
+    return f"{revision[:8] or 'no revision'}{mark}" + (
+        f" (source {program['source'][:8]})" if program["source"] else ""
+    )

@@ -89,17 +89,17 @@ class Retrieval(Strict):
     )
 
     @classmethod
-    def complete(cls, found: dict[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
+    def complete(cls, values: dict[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
         """The dataset's card names the split, and maybe the checkpoint, where none is asked for."""
         from harness import corpora
 
         problems = Problems()
         with problems:
-            card = corpora.check(str(found["dataset"]), found.get("split"))
-            found["split"] = found.get("split") or card.splits[0]
+            card = corpora.check(str(values["dataset"]), values.get("split"))
+            values["split"] = values.get("split") or card.splits[0]
             if given.get("checkpoint") is None and card.checkpoint:
-                found["checkpoint"] = card.checkpoint
-        yield from problems.found
+                values["checkpoint"] = card.checkpoint
+        yield from problems.lines
 
 
 @dataclass(frozen=True)
@@ -118,12 +118,12 @@ class Reranking(Retrieval):
     )
 
     @classmethod
-    def complete(cls, found: dict[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
+    def complete(cls, values: dict[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
         from harness.statistics import measures
 
-        yield from super().complete(found, given)
-        depth = found.get("depth") or 0
-        deep = {name: cut for name in found.get("measures", ()) if (cut := measures.cutoff(name) or 0) > depth > 0}
+        yield from super().complete(values, given)
+        depth = values.get("depth") or 0
+        deep = {name: cut for name in values.get("measures", ()) if (cut := measures.cutoff(name) or 0) > depth > 0}
         if deep:
             yield f"measures {examples(deep)} look deeper than depth {depth}; give --depth {max(deep.values())}"
 

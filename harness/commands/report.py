@@ -19,7 +19,7 @@ from harness.options import Config, option, resolve
 from harness.records import Manifest
 from harness.reports import terminal
 from harness.reports.content import Report, Section
-from harness.reports.formats.base import Files
+from harness.reports.formats.base import Files, Writer
 from harness.reports.reading import FinishedRun, open_run
 from harness.reports.sections import section
 
@@ -63,20 +63,20 @@ def run(config: ReportConfig, context: RunContext) -> Report:
             check_output(folder)
     opened = _open(runs, problems)
     problems.stop(OptionError)
-    made = build([replace(one, quotes=not config.no_texts) for one in opened], names, output)
+    report = build([replace(one, quotes=not config.no_texts) for one in opened], names, output)
     files = []
     for name, writer in writers.items():
         with context.stages(f"write {name}", None, "files") as advance:
-            for path, content in _inside(folder, writer(made), made):
+            for path, content in _inside(folder, writer(report), report):
                 write_atomically(path, content)
                 files.append(path)
                 advance()
-    return replace(made, files=tuple(files))
+    return replace(report, files=tuple(files))
 
 
-def _inside(folder: Path, contents: Files, made: Report) -> Iterator[tuple[Path, bytes]]:
+def _inside(folder: Path, contents: Files, report: Report) -> Iterator[tuple[Path, bytes]]:
     """What a format writes, by its path. Raises DataError if a run names one out of the folder."""
-    paths = [section.run.path for section in made.sections]
+    paths = [section.run.path for section in report.sections]
     for name, content in contents:
         if ".." in PurePath(name).parts or PurePath(name).is_absolute() or "\0" in name:
             raise DataError(f"{' or '.join(map(str, paths))} would write to {name!r}, out of {folder}: refused")
@@ -109,7 +109,7 @@ def _open(runs: Sequence[str | Path], problems: Problems) -> list[FinishedRun]:
     return found
 
 
-def _writers(names: Sequence[str]):
+def _writers(names: Sequence[str]) -> dict[str, Writer]:
     if not names:
         return {}
     from harness.reports.formats import FORMATS
@@ -156,7 +156,7 @@ def _usual(manifest: Manifest) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in usual.items()}
 
 
-def show(made: Report, config: ReportConfig, console: Console) -> int:
+def show(report: Report, config: ReportConfig, console: Console) -> int:
     """Print the tables, or the files that were written."""
-    terminal.show(made, console)
+    terminal.show(report, console)
     return 0

@@ -65,15 +65,15 @@ def run(config: StressConfig, context: RunContext) -> Result:
     directory = folder(config, inputs, context)
     split = split_by_judgment(candidates, inputs)
     explained = alignment.explain(config.explain, injections(config), inputs, split.others) if config.explain else None
-    with context.alone(config, directory) as mine:
-        if mine:
+    with context.claim(config, directory) as new:
+        if new:
             context.start(directory, config)
         write_explained(explained, directory)
-        done = answer(config, context, inputs, candidates, split, directory) if mine else directory.result()
-    return replace(done, explained=explained)
+        result = compute(config, context, inputs, candidates, split, directory) if new else directory.result()
+    return replace(result, explained=explained)
 
 
-def answer(
+def compute(
     config: StressConfig, context: RunContext, inputs: Inputs, candidates: Candidates, split: Split, run: RunDirectory
 ) -> Result:
     """Attack, measure and write the run."""
@@ -204,7 +204,7 @@ def mean_of_real(values: np.ndarray) -> np.ndarray:
     """Mean over the last axis of what is not NaN; NaN where all is: (Q, C) → (Q)."""
     real = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
-        return np.where(real, values, 0.0).sum(-1, dtype=np.float64) / real.sum(-1)
+        return np.asarray(np.where(real, values, 0.0).sum(-1, dtype=np.float64) / real.sum(-1))
 
 
 def show(result: Result, config: StressConfig, console: Console) -> int:

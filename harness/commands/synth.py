@@ -17,6 +17,7 @@ import torch
 from rich.console import Console
 
 from harness.aggregators import AGGREGATORS
+from harness.aggregators.base import Aggregator
 from harness.commands.context import RunContext
 from harness.commands.plugged import plugged
 from harness.commands.questions import Engined, Resumable
@@ -68,21 +69,21 @@ class SynthConfig(Plan, Resumable, Engined):
     command = "synth"
 
     @classmethod
-    def complete(cls, found: dict[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
-        if len(found) < len(options(cls)):
+    def complete(cls, values: dict[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
+        if len(values) < len(options(cls)):
             return
-        for support in found["support"]:
+        for support in values["support"]:
             try:
-                cls(**found).world(found["seed"], support)
+                cls(**values).world(values["seed"], support)
             except ValueError as error:
                 yield str(error)
         for name in ("batch", "gallery"):
-            if not 2 <= found[name] <= found["queries"] or found["queries"] % found[name]:
-                yield f"{name} {found[name]} must be at least 2 and divide queries, {found['queries']}"
-        if not found["epochs"]:
+            if not 2 <= values[name] <= values["queries"] or values["queries"] % values[name]:
+                yield f"{name} {values[name]} must be at least 2 and divide queries, {values['queries']}"
+        if not values["epochs"]:
             yield "epochs 0 must be at least 1"
-        if found["epochs"] % found["every"]:
-            yield f"every {found['every']} must divide epochs, {found['epochs']}; give --every 1, say"
+        if values["epochs"] % values["every"]:
+            yield f"every {values['every']} must divide epochs, {values['epochs']}; give --every 1, say"
 
 
 CONFIG = SynthConfig
@@ -93,20 +94,20 @@ def run(config: SynthConfig, context: RunContext) -> Study:
     config = replace(config, counts=tuple(sorted({0, *config.counts})))  # shares are of no injection
     key = digest(config.plain(), product.kind(context.accelerator), plugged(config))
     directory = RunDirectory(context.output / f"{config.command}-synthetic-concepts-{key[:8]}")
-    with context.alone(config, directory) as mine:
-        if mine:
-            answer(config, context, directory)
-        made = {name: directory.read_table(f"{name}.csv") for name in (*TABLES, "summary", "tests")}
-        return Study(directory.path, **made, manifest=directory.read_manifest())
+    with context.claim(config, directory) as new:
+        if new:
+            compute(config, context, directory)
+        tables = {name: directory.read_table(f"{name}.csv") for name in (*TABLES, "summary", "tests")}
+        return Study(directory.path, **tables, manifest=directory.read_manifest())
 
 
-def answer(config: SynthConfig, context: RunContext, run: RunDirectory) -> None:
+def compute(config: SynthConfig, context: RunContext, run: RunDirectory) -> None:
     """Train, measure and write the run."""
     context.start(run, config)
     with context.stages.rows("train and measure", config.epochs) as rows:
-        found = list(trials(config, run, context.device, context.engine, rows))
+        measured_trials = list(trials(config, run, context.device, context.engine, rows))
     with context.stages("summarise"):
-        write(run, config, found)
+        write(run, config, measured_trials)
     notes = [
         f"Recall@1 in galleries of {config.gallery}: a query's own document and its neighbours",
         "held-out queries and documents are the same world's; injection is measured on them",
@@ -145,7 +146,7 @@ def attempt(
     training: list[dict[str, Any]] = []
 
     def alive(*_: Any) -> None:
-        if stop.is_set():  # Ctrl-C reaches the main thread alone
+        if stop.is_set():  # Ctrl-C reaches only the main thread
             raise KeyboardInterrupt
 
     def after(epoch: int, loss: float | None, trained: torch.nn.Sequential) -> None:
@@ -157,45 +158,53 @@ def attempt(
         rows.step(str(trial), epoch, note)
 
     trained = fit(aggregator, moved["train"], trial, config, after)
-    found = {"training": training, **measure(aggregator, trained, moved, trial, config, alive)}
-    named = {name: [{**vars(trial), **row} for row in part] for name, part in found.items()}
-    concepts.save(folder, trained, about(world, config, trial))
+    rows_by_table = {"training": training, **measure(aggregator, trained, moved, trial, config, alive)}
+    named = {name: [{**vars(trial), **row} for row in part] for name, part in rows_by_table.items()}
+    concepts.save(folder, trained, description(world, config, trial))
     write_atomically(folder / "measured.json", json.dumps({"digest": digest(named), **named}).encode())
     rows.end(str(trial))
     return named
 
 
 def measured(path: Path) -> dict[str, list[dict[str, Any]]] | None:
-    """What a trial measured, if it is there as it was written; a damaged one is told, and the trial run again."""
+    """What a trial measured, if it is there as it was written; None, and a line, if it is damaged."""
     if not path.exists():
         return None
     with suppress(ValueError, AttributeError):
-        found = json.loads(path.read_bytes())
-        if found.pop("digest", None) == digest(found):
-            return found
+        written = json.loads(path.read_bytes())
+        tables: dict[str, list[dict[str, Any]]] = {name: rows for name, rows in written.items() if name != "digest"}
+        if written.get("digest") == digest(tables):
+            return tables
     print(f"  {path} is damaged; the trial is run again", file=sys.stderr)
     return None
 
 
-def about(world: World, config: SynthConfig, trial: Trial) -> dict[str, Any]:
+def description(world: World, config: SynthConfig, trial: Trial) -> dict[str, Any]:
     """What world.json says of a trained encoder."""
     return {"key": world.key, "dim": config.dim, "width": config.width, **vars(trial)}
 
 
-def progress_of(aggregator, trained, splits: dict[str, Split], trial: Trial, config: SynthConfig) -> dict[str, float]:
-    """The columns of training.csv that an encoder alone decides."""
-    found: dict[str, float] = {}
+def progress_of(
+    aggregator: Aggregator, trained: torch.nn.Sequential, splits: dict[str, Split], trial: Trial, config: SynthConfig
+) -> dict[str, float]:
+    """The columns of training.csv that depend on nothing but the encoder."""
+    figures: dict[str, float] = {}
     for name, raw in splits.items():
-        made = encoded(trained, raw, trial.train_length, config)
+        world = encoded(trained, raw, trial.train_length, config)
         if name == "train":
-            found["gini"], found["gini_standard"] = ginis(aggregator, made)
-        (found[f"recall_{name}"],) = by_length(aggregator, made, [trial.train_length])
-    return found
+            figures["gini"], figures["gini_standard"] = ginis(aggregator, world)
+        (figures[f"recall_{name}"],) = by_length(aggregator, world, [trial.train_length])
+    return figures
 
 
 def measure(
-    aggregator, trained, splits: dict[str, Split], trial: Trial, config: SynthConfig, alive: Callable[..., None]
-) -> dict[str, list[dict]]:
+    aggregator: Aggregator,
+    trained: torch.nn.Sequential,
+    splits: dict[str, Split],
+    trial: Trial,
+    config: SynthConfig,
+    alive: Callable[..., None],
+) -> dict[str, list[dict[str, Any]]]:
     """Rows of lengths.csv and injection.csv."""
     longest = max(config.lengths)
     swept = {
@@ -211,9 +220,9 @@ def measure(
     return {"lengths": lengths, "injection": list(under_injection(aggregator, attacked, trial, config, alive))}
 
 
-def write(run: RunDirectory, config: SynthConfig, found: Iterable[dict[str, list[dict[str, Any]]]]) -> None:
+def write(run: RunDirectory, config: SynthConfig, measured_trials: Iterable[dict[str, list[dict[str, Any]]]]) -> None:
     """The tables and charts of all trials."""
-    parts = list(found)
+    parts = list(measured_trials)
     tables = {
         name: pd.DataFrame([row for part in parts for row in part[name]], columns=columns)
         for name, columns in TABLES.items()

@@ -102,9 +102,9 @@ class TrainConfig(Retrieval, Forced, Engined):
     output: Path | None = option(None, readers.path, "The checkpoint's folder.", "runs/train-…", running=True)
 
     @classmethod
-    def complete(cls, found: dict[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
-        yield from super().complete(found, given)
-        if found.get("batch") == 1:
+    def complete(cls, values: dict[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
+        yield from super().complete(values, given)
+        if values.get("batch") == 1:
             yield "batch 1 has no negatives; give --batch 32, say"
 
 
@@ -132,11 +132,11 @@ def run(config: TrainConfig, context: RunContext) -> Training:
 
 
 def places(config: TrainConfig, output: Path) -> dict[Path, TrainConfig]:
-    """Every checkpoint's folder, and the question it alone answers."""
+    """Every checkpoint's folder, and the question that it answers."""
     seeds = range(config.seed, config.seed + config.seeds)
-    alone = len(config.pool) * config.seeds == 1
+    single = len(config.pool) * config.seeds == 1
     return {
-        output if alone else output / f"{slug(pool)}-seed{seed}": replace(config, pool=(pool,), seed=seed, seeds=1)
+        output if single else output / f"{slug(pool)}-seed{seed}": replace(config, pool=(pool,), seed=seed, seeds=1)
         for pool in config.pool
         for seed in seeds
     }
@@ -203,8 +203,8 @@ def attempt(
     """Train and write one checkpoint, going on from the last epoch that was finished; the history comes last."""
     folder, config = item
     run = RunDirectory(folder / "training")
-    with context.alone(config, run) as mine:
-        return trained(material, stop, context, rows, folder, config, run) if mine else run.read_table(TABLE)
+    with context.claim(config, run) as new:
+        return trained(material, stop, context, rows, folder, config, run) if new else run.read_table(TABLE)
 
 
 def trained(

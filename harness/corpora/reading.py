@@ -37,9 +37,9 @@ def collect(
     found.numbers = {"page": list(numbers)} if numbers else {}
     judgments = Judgments(card, found.problems)
     found.documents = list(_documents(files["documents"], card, found)) if pages is None else list(pages)
-    before = len(found.problems.found)
+    before = len(found.problems.lines)
     found.queries = list(_queries(files["queries"], card, found, judgments))
-    if files["queries"] and not found.queries and len(found.problems.found) == before:
+    if files["queries"] and not found.queries and len(found.problems.lines) == before:
         found.problems.add(f"{files['queries'][0]} holds no query; write one a line: {LINE}")
     for path in files["qrels"]:
         judgments.read(path)

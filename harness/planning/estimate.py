@@ -91,37 +91,42 @@ class Work:
 
 @dataclass(frozen=True)
 class Rates:
-    """What a core of one machine does, measured: seconds of a core's work, for one of what is named.
+    """What a core of one machine does, measured: seconds of a core's work for one of what a field names.
 
-    load: a document; encode: a patch, of so many parameters; write, check, open: a byte of vectors; read: a byte from
-    disk, waiting; assign: a multiplication of finding a patch's list, in k-means too; quantise: one of training product
-    codes; code: a patch added; asked: a query token's search besides its scans; scan: a code; score: a pair, by arm;
-    rank: a pair of a cell; compare: a query. In bytes: memory, free: RAM and disk of this machine; base, model: memory
-    of the program and of the encoder; line, kept: memory and disk a ranked pair takes.
+    encode_patch: with an encoder of ``encoder_parameters``.
+    write_byte, open_byte, read_byte: of vectors; reading is from disk, and waiting.
+    assign_multiplication: of finding a patch's list, in k-means too.
+    quantise_multiplication: of training product codes.
+    code_patch: adding a patch to the index.
+    search_token: a query token's search besides its scans of codes.
+    score_pair: by arm.
+    rank_pair: a pair of a cell.
+    memory_bytes, free_bytes: RAM and free disk of this machine.
+    program_bytes, encoder_bytes: memory that each takes.
+    ranked_pair_memory, ranked_pair_disk: bytes.
     """
 
     cores: int
-    load: float
-    encode: float
-    parameters: float
-    write: float
-    check: float
-    open: float
-    read: float
-    assign: float
-    quantise: float
-    code: float
-    asked: float
-    scan: float
-    score: Mapping[str, float]
-    rank: float
-    compare: float
-    memory: float
-    free: float
-    base: float
-    model: float
-    line: float
-    kept: float
+    load_document: float
+    encode_patch: float
+    encoder_parameters: float
+    write_byte: float
+    open_byte: float
+    read_byte: float
+    assign_multiplication: float
+    quantise_multiplication: float
+    code_patch: float
+    search_token: float
+    scan_code: float
+    score_pair: Mapping[str, float]
+    rank_pair: float
+    compare_query: float
+    memory_bytes: float
+    free_bytes: float
+    program_bytes: float
+    encoder_bytes: float
+    ranked_pair_memory: float
+    ranked_pair_disk: float
 
 
 @dataclass(frozen=True)
@@ -206,8 +211,8 @@ class Plan:
     def breaks(self) -> dict[str, float]:
         """Documents, all else as it is, beyond which this machine has too little memory or disk, or takes a week."""
         limits: dict[str, Callable[[Plan], bool]] = {
-            "memory": lambda plan: plan.peak > plan.rates.memory,
-            "disk": lambda plan: sum(plan.storage.values()) > plan.rates.free,
+            "memory": lambda plan: plan.peak > plan.rates.memory_bytes,
+            "disk": lambda plan: sum(plan.storage.values()) > plan.rates.free_bytes,
             "a week": lambda plan: plan.total()["this machine"] > WEEK,
         }
         return {name: _first(self, broken) for name, broken in limits.items()}
@@ -227,7 +232,7 @@ def storage(work: Work, rates: Rates) -> dict[str, float]:
         "index": float(held + 4 * work.lists * work.dims),
         "index, while it is merged": float(held * work.spec.startswith(faiss_index.DISK)),
         "candidates": 8.0 * work.queries * (work.depth + 1) * (work.candidates != "exact"),
-        "rankings": work.ranked * work.cells * rates.kept,
+        "rankings": work.ranked * work.cells * rates.ranked_pair_disk,
     }
 
 
@@ -240,11 +245,11 @@ def memory(work: Work, rates: Rates) -> dict[str, float]:
     sample = 6 * min(faiss_index.SAMPLE * work.lists, work.rows) * work.dims + 8 * work.lists * work.dims
     scores = work.pairs * 4 * work.pools * len(work.lengths)
     return {
-        "program and model": rates.base + rates.model,
+        "program and model": rates.program_bytes + rates.encoder_bytes,
         "texts and ids": float(work.documents * (ITEM + by_id + LETTERS * work.patches * (work.reads != "ids"))),
         "index": float(held * (GROWN if work.lists else 1) + sample),
         "scoring": float(work.pairs * PAIR + scores),
-        "ranking": float(work.ranked * rates.line + scores + 8 * work.pairs),
+        "ranking": float(work.ranked * rates.ranked_pair_memory + scores + 8 * work.pairs),
     }
 
 
@@ -253,30 +258,32 @@ def _stages(work: Work, rates: Rates) -> list[Stage]:
     new = work.rows + work.queries * work.tokens
     scored = {arm: work.pairs * work.tokens * work.length(arm) * work.dims for arm in work.arms}
     touched = min(work.pairs / work.sharing, work.documents) * work.patches * work.dims * 2.0
-    late = vectors * rates.read * (vectors > rates.memory)  # what memory cannot hold is read from disk each time
+    late = (
+        vectors * rates.read_byte * (vectors > rates.memory_bytes)
+    )  # what memory cannot hold is read from disk each time
     cells = work.cells + (work.candidates != "exact")
     return [
-        Stage("load", work.documents * rates.load + vectors * rates.open, shared="nobody"),
+        Stage("load", work.documents * rates.load_document + vectors * rates.open_byte, shared="nobody"),
         Stage(
             "encode",
-            new * (rates.encode + 2 * work.dims * rates.write),
-            new * rates.parameters,
+            new * (rates.encode_patch + 2 * work.dims * rates.write_byte),
+            new * rates.encoder_parameters,
             vectors,
-            accelerated=rates.parameters > 0,
+            accelerated=rates.encoder_parameters > 0,
         ),
         *(_index_stages(work, rates) if work.spec else []),
         *(
             Stage(
                 f"score {arm}",
-                work.pairs * rates.score[arm] + late * touched / vectors,
+                work.pairs * rates.score_pair[arm] + late * touched / vectors,
                 scored[arm],
                 touched,
                 accelerated=True,
             )
             for arm in work.arms
         ),
-        Stage("rank", work.ranked * cells * rates.rank, shared="nobody"),
-        Stage("compare", work.queries * rates.compare, shared="nobody"),
+        Stage("rank", work.ranked * cells * rates.rank_pair, shared="nobody"),
+        Stage("compare", work.queries * rates.compare_query, shared="nobody"),
     ]
 
 
@@ -289,12 +296,12 @@ def _index_stages(work: Work, rates: Rates) -> list[Stage]:
     codes = CODE_ITERATIONS * min(sample, CODE_SAMPLE) * product
     fill, coarse = work.rows * work.lists * work.dims, asked * work.lists * work.dims
     held, on_gpu = work.rows * work.code, not work.spec.startswith(faiss_index.DISK)
-    late = scanned * work.code * rates.read * (held > rates.memory and not on_gpu)  # lists come from disk
-    seconds = asked * rates.asked + coarse * rates.assign + max(scanned * rates.scan, late)
+    late = scanned * work.code * rates.read_byte * (held > rates.memory_bytes and not on_gpu)  # lists come from disk
+    seconds = asked * rates.search_token + coarse * rates.assign_multiplication + max(scanned * rates.scan_code, late)
     return [
         Stage(
             "train",
-            means * rates.assign + codes * rates.quantise,
+            means * rates.assign_multiplication + codes * rates.quantise_multiplication,
             means + codes,
             sample * work.dims * 4.0,
             shared="machine",
@@ -302,7 +309,7 @@ def _index_stages(work: Work, rates: Rates) -> list[Stage]:
         ),
         Stage(
             "index",
-            fill * rates.assign + work.rows * rates.code,
+            fill * rates.assign_multiplication + work.rows * rates.code_patch,
             fill,
             work.rows * (2.0 * work.dims + work.code),
             accelerated=on_gpu,

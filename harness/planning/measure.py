@@ -33,7 +33,7 @@ from harness.statistics import measures, tables
 from harness.vectors import store
 from harness.vectors.lengths import make_arm
 
-STORED = 1 << 26  # bytes of vectors that are written, checked and read
+STORED = 1 << 26  # bytes of vectors that are written and read
 ENCODED = 8192  # tokens that an encoder is timed on
 INDEXED = 1 << 16  # patches that an index is timed on, at 128 dimensions
 MULTIPLIED = 4e9  # multiplications that the scoring pass is timed on
@@ -65,13 +65,20 @@ def measure(config: Asked, work: Work, here: Mapping[str, float]) -> Rates:
     (cache_folder() / "rates").mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".measured-", dir=cache_folder() / "rates") as folder:
         root = Path(folder)
-        found: dict[str, Any] = {**here, "cores": cores(), "base": _resident(), **_store(work, root)}
-        found |= _texts(work, root) | {"encode": 0.0, "parameters": 0.0, "model": 0.0, "open": 0.0}
-        found |= _encoder(config, work) if work.reads == "text" else _given(work, root)
-        none = dict.fromkeys(("assign", "quantise", "code", "asked", "scan"), 0.0)
-        found |= _index(work, root) if work.candidates != "exact" else none
-        found |= _rank(config, work, root) | {"compare": _compare(config, work)}
-        return Rates(**found, score={arm: _score(config, work, arm, root) for arm in work.arms})
+        measured: dict[str, Any] = {**here, "cores": cores(), "program_bytes": _resident(), **_store(work, root)}
+        measured |= _texts(work, root) | {
+            "encode_patch": 0.0,
+            "encoder_parameters": 0.0,
+            "encoder_bytes": 0.0,
+            "open_byte": 0.0,
+        }
+        measured |= _encoder(config, work) if work.reads == "text" else _given(work, root)
+        none = dict.fromkeys(
+            ("assign_multiplication", "quantise_multiplication", "code_patch", "search_token", "scan_code"), 0.0
+        )
+        measured |= _index(work, root) if work.candidates != "exact" else none
+        measured |= _rank(config, work, root) | {"compare_query": _compare(config, work)}
+        return Rates(**measured, score_pair={arm: _score(config, work, arm, root) for arm in work.arms})
 
 
 class Drawn:
@@ -115,7 +122,7 @@ def _store(work: Work, root: Path) -> dict[str, float]:
     for path in files:
         path.read_bytes()
     read = time.perf_counter() - start
-    return {"write": wrote / total, "check": quiet.core_seconds["check documents"] / total, "read": read / total}
+    return {"write_byte": wrote / total, "read_byte": read / total}
 
 
 def _forget(path: Path) -> None:
@@ -138,7 +145,7 @@ def _texts(work: Work, root: Path) -> dict[str, float]:
     (folder / "qrels" / "test.tsv").write_text("q\td0\t1\n")
     start = time.process_time()
     corpora.load(str(folder), "test")
-    return {"load": (time.process_time() - start) / count}
+    return {"load_document": (time.process_time() - start) / count}
 
 
 def _given(work: Work, root: Path) -> dict[str, float]:
@@ -156,7 +163,7 @@ def _given(work: Work, root: Path) -> dict[str, float]:
         len(one) for batch in encoder.encode([Document(name, "") for name in held.ids], "document") for _, one in batch
     )
     took = time.process_time() - start
-    return {"open": opened / (4 * held.vectors.shape[0] * work.dims), "encode": took / made}
+    return {"open_byte": opened / (4 * held.vectors.shape[0] * work.dims), "encode_patch": took / made}
 
 
 def _encoder(config: Asked, work: Work) -> dict[str, float]:
@@ -176,7 +183,11 @@ def _encoder(config: Asked, work: Work) -> dict[str, float]:
     about = settings(encoder.folder / "config.json")  # type: ignore[attr-defined]
     hidden, inner = about.get("hidden_size", 0), about.get("intermediate_size", 0)
     products = about.get("num_hidden_layers", 0) * (4 * hidden * hidden + 2 * hidden * inner)
-    return {"encode": took / made, "parameters": float(products), "model": max(0.0, _resident() - before)}
+    return {
+        "encode_patch": took / made,
+        "encoder_parameters": float(products),
+        "encoder_bytes": max(0.0, _resident() - before),
+    }
 
 
 def _index(work: Work, root: Path) -> dict[str, float]:
@@ -188,11 +199,11 @@ def _index(work: Work, root: Path) -> dict[str, float]:
         (large, small) = (_searched(work, root / str(size), work.spec, size) for size in (rows, rows // 4))
         scan = max(1e-12, (large["search"] - small["search"]) / (tokens * (rows - rows // 4)))
         return {
-            "assign": 0.0,
-            "quantise": 0.0,
-            "code": large["index"] / rows,
-            "scan": scan,
-            "asked": max(0.0, small["search"] / tokens - rows // 4 * scan),
+            "assign_multiplication": 0.0,
+            "quantise_multiplication": 0.0,
+            "code_patch": large["index"] / rows,
+            "scan_code": scan,
+            "search_token": max(0.0, small["search"] / tokens - rows // 4 * scan),
         }
     many, few = (_searched(work, root / str(lists), f"IVF{lists},SQ8", rows) for lists in (MANY, FEW))
     with threadpool_limits(1), silent(2):  # many threads wait for each other in work this small
@@ -206,11 +217,11 @@ def _index(work: Work, root: Path) -> dict[str, float]:
     asked = max(0.0, each[MANY] - seen[MANY] * max(0.0, each[FEW] - each[MANY]) / (seen[FEW] - seen[MANY]))
     scan = max(1e-12, (own["search"] / tokens - FEW * work.dims * assign - asked) / seen[FEW])
     return {
-        "assign": assign,
-        "asked": asked,
-        "scan": scan,
-        "quantise": max(0.0, own["train"] - means * assign) / codes if "PQ" in kind else 0.0,
-        "code": max(0.0, own["index"] / rows - FEW * work.dims * assign),
+        "assign_multiplication": assign,
+        "search_token": asked,
+        "scan_code": scan,
+        "quantise_multiplication": max(0.0, own["train"] - means * assign) / codes if "PQ" in kind else 0.0,
+        "code_patch": max(0.0, own["index"] / rows - FEW * work.dims * assign),
     }
 
 
@@ -278,7 +289,11 @@ def _rank(config: Asked, work: Work, root: Path) -> dict[str, float]:
     cell()
     took = time.process_time() - start
     pairs = asked * depth
-    return {"rank": took / pairs, "line": peak / pairs, "kept": path.stat().st_size / pairs}
+    return {
+        "rank_pair": took / pairs,
+        "ranked_pair_memory": peak / pairs,
+        "ranked_pair_disk": path.stat().st_size / pairs,
+    }
 
 
 def _compare(config: Asked, work: Work) -> float:

@@ -35,7 +35,7 @@ def show(plan: Plan, console: Console) -> None:
     where = "; ".join(f"{name} at {_count(plan.breaks[name])}" for name in limits)
     console.print(
         f"[bold]Breaks first on this machine:[/] {first}. All else equal, in documents: {where}"
-        f" ({human(rates.memory)} of memory, {human(rates.free)} of disk free).",
+        f" ({human(rates.memory_bytes)} of memory, {human(rates.free_bytes)} of disk free).",
         highlight=False,
     )
 

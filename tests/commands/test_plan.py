@@ -33,27 +33,26 @@ WORK = Work(
 )
 RATES = Rates(
     cores=2,
-    load=1e-5,
-    encode=1e-4,
-    parameters=1e7,
-    write=1e-9,
-    check=1e-10,
-    open=0.0,
-    read=1e-9,
-    assign=1e-11,
-    quantise=1e-10,
-    code=1e-7,
-    asked=1e-4,
-    scan=1e-8,
-    score={"truncate": 1e-5, "pad": 2e-5, "equalize": 2e-5},
-    rank=1e-6,
-    compare=1e-3,
-    memory=16e9,
-    free=1e12,
-    base=3e8,
-    model=1e8,
-    line=300.0,
-    kept=12.0,
+    load_document=1e-5,
+    encode_patch=1e-4,
+    encoder_parameters=1e7,
+    write_byte=1e-9,
+    open_byte=0.0,
+    read_byte=1e-9,
+    assign_multiplication=1e-11,
+    quantise_multiplication=1e-10,
+    code_patch=1e-7,
+    search_token=1e-4,
+    scan_code=1e-8,
+    score_pair={"truncate": 1e-5, "pad": 2e-5, "equalize": 2e-5},
+    rank_pair=1e-6,
+    compare_query=1e-3,
+    memory_bytes=16e9,
+    free_bytes=1e12,
+    program_bytes=3e8,
+    encoder_bytes=1e8,
+    ranked_pair_memory=300.0,
+    ranked_pair_disk=12.0,
 )
 
 
@@ -76,7 +75,7 @@ def test_what_grows_with_documents_grows_linearly_and_the_rest_not_at_all(docume
         grown = stage(more, name).seconds / stage(less, name).seconds
         assert grown == pytest.approx(times, rel=0.02)
     for name in ("score truncate", "rank", "compare"):
-        seconds = [stage(work, name, replace(RATES, memory=1e30)).seconds for work in (less, more)]
+        seconds = [stage(work, name, replace(RATES, memory_bytes=1e30)).seconds for work in (less, more)]
         assert seconds[0] == seconds[1]
     assert storage(more, RATES)["vectors"] == pytest.approx(times * storage(less, RATES)["vectors"], rel=0.01)
     for part in ("scoring", "ranking", "program and model"):
@@ -122,7 +121,7 @@ def test_what_breaks_holds_below_its_number_of_documents_and_not_above():
     for name, needs in needed.items():
         fits, breaks = (estimate(replace(WORK, documents=int(limits[name] * times)), RATES) for times in (0.98, 1.01))
         assert needs(breaks) and not needs(fits)
-    assert estimate(WORK, replace(RATES, memory=1e30, free=1e30)).breaks["memory"] == float("inf")
+    assert estimate(WORK, replace(RATES, memory_bytes=1e30, free_bytes=1e30)).breaks["memory"] == float("inf")
 
 
 def test_nonsense_is_one_line_a_mistake_and_all_at_once(run, tmp_path):
@@ -174,10 +173,14 @@ def test_rates_are_measured_once_and_every_stage_has_its_time(run, quick, monkey
         "rank",
         "compare",
     ]
-    assert all(one.seconds > 0 for one in plan.stages) and plan.rates.base > 0 and plan.rates.line > 50
+    assert (
+        all(one.seconds > 0 for one in plan.stages)
+        and plan.rates.program_bytes > 0
+        and plan.rates.ranked_pair_memory > 50
+    )
     monkeypatch.setattr(measuring, "measure", None)
     again = harness.plan(**QUESTION | {"documents": 400_000})
-    assert replace(again.rates, free=0) == replace(plan.rates, free=0)
+    assert replace(again.rates, free_bytes=0) == replace(plan.rates, free_bytes=0)
     options = [word for name, value in QUESTION.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     code, out, _ = run("plan", *options)
     assert code == 0 and max(map(len, out.splitlines())) <= 80

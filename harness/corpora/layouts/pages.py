@@ -57,7 +57,7 @@ def read(folder: Path, split: str, card: Card) -> Collection:
         wanted = "ViDoRe folders have corpus/, queries/ and qrels/ with parquet files"
         pages = list(_extracted(paths["documents"], problems, numbers))
     found = reading.collect(folder, split, card, paths | {"documents": []}, wanted, pages, numbers)
-    found.problems.found[:0] = problems.found
+    found.problems.lines[:0] = problems.lines
     found.files = paths | {"documents": [folder / "images"] if (folder / "images").is_dir() else paths["documents"]}
     return found
 
@@ -129,6 +129,6 @@ def _extracted(paths: Sequence[Path], problems: Problems, numbers: list[int]) ->
 
 def _tell(broken: Sequence[str], problems: Problems) -> None:
     """A line for each of the first damaged images, and a count of the rest."""
-    problems.found.extend(broken[:SHOWN])
+    problems.lines.extend(broken[:SHOWN])
     if len(broken) > SHOWN:
         problems.add(f"{len(broken) - SHOWN:,} more images cannot be read")

@@ -8,4 +8,5 @@ from harness.registry import Registry
 from harness.reports.content import Report
 
 Files = Iterator[tuple[str, bytes]]
-FORMATS: Registry[Callable[[Report], Files]] = Registry("format")
+Writer = Callable[[Report], Files]
+FORMATS: Registry[Writer] = Registry("format")
