@@ -83,6 +83,7 @@ reports: $(READY)
 # README.md, benchmarks/README.md and reports/retrained/README.md: templates filled from committed tables
 readme: $(READY)
 	$(BIN)/python -m validation.readmes
+	$(BIN)/python -m validation.stub
 
 # The study of retraining that reports/retrained holds: one projection for each pool and seed, every one swept and
 # attacked; `expanded` is its part with queries grown as ColBERT grows them.

@@ -10,9 +10,10 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import harness
 from harness import cli, commands
 from harness.aggregators import AGGREGATORS
-from harness.commands import FUNCTIONS, SUMMARIES
+from harness.commands import NAMES, SUMMARIES
 from harness.commands.eval import EvalConfig
 from harness.commands.synth import SynthConfig
 from harness.commands.train import TrainConfig
@@ -21,6 +22,7 @@ from harness.options import options as names
 from harness.options import read_config, resolve, usual
 from harness.registry import Registry, spec_of
 from harness.runs import RunDirectory
+from validation import stub
 
 SPECS = {
     "maxsim": "maxsim",
@@ -321,9 +323,9 @@ def test_every_field_of_a_config_is_an_option_of_the_command_line(name):
             assert names(kind)[field.name].help.endswith("."), field.name
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", harness.COMMANDS)
 def test_every_field_of_a_config_is_a_keyword_with_the_same_default(function):
-    kind = commands.file(FUNCTIONS[function]).CONFIG
+    kind = commands.file(NAMES.get(function, function)).CONFIG
     takes = inspect.signature(commands.function(function)).parameters
     assert set(takes) == set(names(kind)) | {"progress"}
     for field in dataclasses.fields(kind):
@@ -340,3 +342,7 @@ def test_a_default_typed_on_the_command_line_is_the_default(name):
         typed = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default)
         for value in (typed, field.default):
             assert names(kind)[field.name].read(field.name, value) == field.default, field.name
+
+
+def test_an_editor_sees_what_help_shows():
+    assert stub.PATH.read_text() == stub.stub(), "run `make readme`"

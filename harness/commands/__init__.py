@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.options import Config, options
 
-__all__ = ["FUNCTIONS", "SUMMARIES", "file", "function"]
+__all__ = ["NAMES", "SUMMARIES", "file", "function"]
 
 SUMMARIES = {
     "eval": "Sweep document lengths: nDCG and recall against length, per pool.",
@@ -33,10 +33,16 @@ SUMMARIES = {
 }
 """Every command, in the order of ``harness --help``, with a line that says what it is for."""
 
-FUNCTIONS = {"evaluate": "eval"} | {
-    name: name for name in ("compare", "gradients", "inspect", "plan", "report", "stress", "synth", "train")
+NAMES = {"evaluate": "eval"}
+"""What a command is called as a function, where its own name is taken by Python."""
+
+GIVEN = {
+    "Path": "str | Path",
+    "Path | None": "str | Path | None",
+    "tuple[int, ...]": "str | int | Sequence[int]",
+    "tuple[str, ...]": "str | Sequence[str]",
 }
-"""The functions of ``harness``, and the command that each of them is."""
+"""What a function takes for a field of such a type, where that is more."""
 
 
 def file(name: str) -> ModuleType:
@@ -46,8 +52,7 @@ def file(name: str) -> ModuleType:
 
 def function(name: str) -> Callable[..., Any]:
     """A command as a function of its options, as ``harness`` exports it."""
-    command = FUNCTIONS[name]
-    module = file(command)
+    module = file(NAMES.get(name, name))
     kind: type[Config] = module.CONFIG
 
     def call(*arguments: Any, progress: bool = False, **given: Any) -> Any:
@@ -65,13 +70,13 @@ def function(name: str) -> Callable[..., Any]:
 
 def signature(kind: type[Config], run: Callable[..., Any]) -> Signature:
     """What may be given: the options, with their defaults, and ``progress``."""
-    takes = Parameter
-    several = [name for name, one in options(kind).items() if one.argument]
-    named = [
-        takes(field.name, takes.KEYWORD_ONLY, default=field.default, annotation=field.type)
-        for field in dataclasses.fields(kind)
-        if field.name not in several
-    ]
+    takes, named = Parameter, []
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    several = [name for name, declared in options(kind).items() if declared.argument]
+    for name in options(kind):
+        if name not in several:
+            given = GIVEN.get(str(fields[name].type), fields[name].type)
+            named.append(takes(name, takes.KEYWORD_ONLY, default=fields[name].default, annotation=given))
     parameters = [*(takes(name, takes.VAR_POSITIONAL, annotation="str | Path") for name in several), *named]
     parameters.append(takes("progress", takes.KEYWORD_ONLY, default=False, annotation="bool"))
     return Signature(parameters, return_annotation=signature_of(run).return_annotation)
