@@ -222,10 +222,10 @@ def test_python_on_a_page_is_python_and_calls_what_there_is(page):
                     continue
                 module = importlib.import_module(node.module)
                 assert all(hasattr(module, name.name) for name in node.names), ast.unparse(node)
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                if ast.unparse(node.func.value) == "harness":
-                    takes = inspect.signature(getattr(harness, node.func.attr)).parameters
-                    assert {keyword.arg for keyword in node.keywords} <= set(takes)
+            function = node.func if isinstance(node, ast.Call) else None
+            if isinstance(function, ast.Attribute) and ast.unparse(function.value) == "harness":
+                takes = inspect.signature(getattr(harness, function.attr)).parameters
+                assert {keyword.arg for keyword in node.keywords} <= set(takes)
     for name in re.findall(r"`harness\.([a-z_]+)[`(]", page.read_text()):
         assert name in harness.__all__ or name in GROUPS, f"harness.{name}"
 

@@ -1,4 +1,4 @@
-"""Pages and help are plain English: no private idiom, no endless sentence, nothing of the machine they were written on."""
+"""Pages and help are plain English: no private idiom, no endless sentence, nothing of the machine they come from."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ PAGES = [
 LONGEST = 45  # words of a sentence
 
 UNIT = "(?:row|line|file|folder|task|thread|core|run|vector|patch|query|document|token|cell|pair|pool|seed|second)"
-MANY = "(?:rows|lines|files|threads|vectors|patches|queries|documents|tokens|cells|ids?|bytes|candidates|operations|times)"
+MANY = (
+    "(?:rows|lines|files|threads|vectors|patches|queries|documents|tokens|cells|ids?|bytes|candidates|operations|times)"
+)
 BANNED = {
     rf"\b(?:an?|one) \w+ an? {UNIT}\b": "one row per cell",
     rf"\b{MANY} an? {UNIT}\b(?=[.,;:)|]| and| at| in| on|\s*$)": "tokens per second",
@@ -63,9 +65,7 @@ def prose(text: str) -> str:
 
 def idioms(text: str) -> list[str]:
     found = (
-        (match[0], better)
-        for pattern, better in BANNED.items()
-        for match in re.finditer(pattern, text, re.IGNORECASE)
+        (match[0], better) for pattern, better in BANNED.items() for match in re.finditer(pattern, text, re.IGNORECASE)
     )
     return [f"{idiom!r}: say {better!r}" for idiom, better in found]
 

@@ -71,7 +71,9 @@ def only(folder: Path, pattern: str) -> Path:
     """The one file of a folder that fits a pattern. Raises CellError where none or several do."""
     paths = sorted(folder.glob(pattern))
     if len(paths) != 1:
-        raise CellError(f"{folder / pattern} must be one file, found {', '.join(path.name for path in paths) or 'none'}")
+        raise CellError(
+            f"{folder / pattern} must be one file, found {', '.join(path.name for path in paths) or 'none'}"
+        )
     return paths[0]
 
 
