@@ -1,4 +1,4 @@
-"""What does the pooling operator of a late-interaction retriever cost as documents grow or get attacked?
+"""What does the pooling of a late-interaction retriever cost as documents grow, or under attack?
 
 ``harness.evaluate(dataset="scifact", pool="maxsim", lengths=[32, 64, 128, 256])`` is ``harness eval`` as a function.
 ``help(harness.evaluate)`` shows every option; ``harness/__init__.pyi`` shows them to an editor.

@@ -35,7 +35,7 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings=SETTINGS, no_args_is_help=True)
 @click.version_option(version=__version__, prog_name="harness")
 def app() -> None:
-    """What does the pooling operator of a late-interaction retriever cost as documents grow or get attacked?"""
+    """What does the pooling of a late-interaction retriever cost as documents grow, or under attack?"""
 
 
 def command(name: str) -> click.Command:

@@ -83,7 +83,7 @@ def slug(name: str) -> str:
 
 
 class RunDirectory:
-    """One run on disk (see the layout in README.md)."""
+    """One run on disk; docs/reading-results.md lists its files."""
 
     def __init__(self, path: Path):
         self.path = path

@@ -1,4 +1,4 @@
-"""The READMEs hold what the committed tables hold: every figure is looked up, and every sentence about them is true."""
+"""Rendered pages hold what the committed tables hold: every figure is looked up, every sentence about one is true."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import pytest
 from validation.readmes import cells, collect, pages, shown, wrapping
 
 ROOT = pages.ROOT
-TEMPLATES = pages.HERE / "templates"
+TEMPLATES = sorted(pages.TEMPLATES.rglob("*.j2"))
+PLAIN = [path for path in sorted((ROOT / "docs").glob("*.md")) if f"docs/{path.name}" not in pages.PAGES]
 STUDY = "reports/retrained"
 RUNS = [
     *(f"reports/scifact/{command}-*" for command in ("eval", "stress", "gradients", "synth")),
@@ -40,7 +41,7 @@ def copy(tmp_path) -> Path:
     """The committed files, to be changed."""
     for folder in ("reports/scifact", "reports/grid", STUDY, "reports/validation"):
         (tmp_path / folder).mkdir(parents=True)
-        for path in (ROOT / folder).glob("*.csv"):
+        for path in (*(ROOT / folder).glob("*.csv"), *(ROOT / folder).glob("*.svg")):
             shutil.copy(path, tmp_path / folder)
     shutil.copy(ROOT / "reports" / "plan.txt", tmp_path / "reports")
     (tmp_path / "benchmarks").mkdir()
@@ -89,10 +90,14 @@ def test_one_changed_cell_changes_only_its_figure(copy, committed):
         return row | {"retained": "0.5123"} if here else row
 
     rewrite(found(copy, "reports/scifact/eval-*-summary.csv"), change)
-    made, before = pages.render(copy)["README.md"], committed["README.md"]
-    assert "top-4 51 %" in made and "0.5956 51%" in made
-    changed = [pair for pair in zip(before.split("\n"), made.split("\n"), strict=True) if pair[0] != pair[1]]
-    assert len(changed) == 2, "the prose and the terminal's table, nothing else"
+    after = pages.render(copy)
+    assert "top-4 51 %" in after["README.md"] and "0.5956 51%" in after["README.md"]
+    changed = {
+        name: sum(one != other for one, other in zip(committed[name].split("\n"), text.split("\n"), strict=True))
+        for name, text in after.items()
+        if text != committed[name]
+    }
+    assert changed == {"README.md": 2, "docs/results.md": 1}, "the prose and the terminal's table, nothing else"
 
 
 def test_benchmarks_follow_their_results(copy):
@@ -111,6 +116,13 @@ def test_a_sentence_that_is_no_longer_true_stops_the_pages(copy):
     with pytest.raises(pages.StaleError, match=r"README.md says .no pool's slope differs from MaxSim's"):
         pages.write(copy)
     assert not (copy / "README.md").exists()
+
+
+def test_a_picture_is_the_only_one_of_its_name(copy):
+    assert pages.picture(copy, "docs/results.md", "scifact/synth-*-figure1.svg").startswith("../reports/scifact/synth-")
+    shutil.copy(found(copy, "reports/scifact/synth-*-figure1.svg"), copy / "reports/scifact/synth-older-figure1.svg")
+    with pytest.raises(cells.CellError, match="must be one file"):
+        pages.render(copy)
 
 
 def test_a_missing_cell_is_named(copy):
@@ -139,7 +151,7 @@ def test_the_part_with_mask_stands_only_where_its_files_are(copy):
     rewrite(copy / STUDY / "expanded-lengths-summary.csv", lambda row: row | {"value": "0.4321"})
     made = pages.render(copy)
     assert "| trained under MaxSim | 0.432 [" in made[f"{STUDY}/README.md"]
-    assert "nDCG@10 lower with it" in made["README.md"]
+    assert "nDCG@10 lower with it" in " ".join(made["docs/training.md"].split())
 
 
 CONSTANTS = {
@@ -159,10 +171,10 @@ CONSTANTS = {
 }
 
 
-@pytest.mark.parametrize("template", sorted(TEMPLATES.glob("*.j2")), ids=lambda path: path.name)
-def test_no_measured_number_is_typed(template):
+@pytest.mark.parametrize("source", [*TEMPLATES, *PLAIN], ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_measured_number_is_typed(source):
     """Prose and tables hold a decimal, a share or a time only as an expression, or as a constant of the list above."""
-    text = re.sub(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", "", template.read_text(), flags=re.DOTALL)
+    text = re.sub(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", "", source.read_text(), flags=re.DOTALL)
     text = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
     text = re.sub(r"`[^`]*`|\]\([^)]*\)|softmax[:(][\d.]+", "", text)
     typed = re.findall(r"[\d.]*\d ?%|\d+(?:\.\d+)+|\d[\d.]* (?:s|h|minutes?|seconds?)\b", text)

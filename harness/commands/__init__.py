@@ -19,17 +19,17 @@ from harness.options import Config, options
 __all__ = ["NAMES", "SUMMARIES", "file", "function"]
 
 SUMMARIES = {
-    "eval": "Sweep document lengths: nDCG and recall against length, per pool.",
-    "stress": "Inject patches into irrelevant documents: what each pool keeps.",
-    "gradients": "How concentrated each pool's gradient is on a document's patches.",
-    "compare": "Runs or checkpoints against a baseline: differences and tests.",
-    "report": "Finished runs as tables, charts and a page.",
-    "inspect": "What was read of a dataset: layout, files, counts, lengths, notes, rows.",
-    "list": "Datasets, pools, fills, checkpoints, scorers and runs that can be named.",
-    "train": "Fine-tune under a pool; write a checkpoint that others load.",
-    "synth": "The study's synthetic experiment: train, grow, attack.",
-    "plan": "What eval would cost on a corpus of a size: storage, memory, hours.",
-    "audit": "A scorer of yours, or of a package: which laws hold, and what breaks the others.",
+    "eval": "Sweep document lengths: nDCG and recall by length, for each pool.",
+    "stress": "Inject patches into irrelevant documents: what each pool retains.",
+    "gradients": "Measure how concentrated each pool's gradient is on the patches.",
+    "compare": "Compare runs or checkpoints with a baseline: differences and tests.",
+    "report": "Show finished runs as tables, charts and a page.",
+    "inspect": "Show what was read of a dataset: layout, files, counts, lengths, notes, rows.",
+    "list": "List datasets, pools, fills, checkpoints, scorers and runs by name.",
+    "train": "Fine-tune under a pool, and write a checkpoint that other programs load.",
+    "synth": "Repeat the study's synthetic experiment: train, lengthen, attack.",
+    "plan": "Predict what eval would cost on a corpus of any size: storage, memory, hours.",
+    "audit": "Check a scorer, yours or a package's: which laws hold, and what breaks the others.",
 }
 """Every command, in the order of ``harness --help``, with a line that says what it is for."""
 

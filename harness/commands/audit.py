@@ -21,12 +21,16 @@ class AuditConfig(Config):
 
     command = "audit"
 
-    target: str = option("", readers.text, "package.module:function, or one of `harness list scorers`.", argument=True)
+    target: str = option(
+        "", readers.text, "A package.module:function, or one of `harness list scorers`.", argument=True
+    )
     pool: str = option("maxsim", readers.text, "The aggregator that the scorer claims to be, e.g. topk:4.")
     dim: int | None = option(
-        None, readers.whole(1), "Dimensions of all vectors, for a scorer that takes no other.", "1 to 128"
+        None, readers.whole(1), "Dimensions of all vectors, for a scorer that takes only these.", "1 to 128"
     )
-    format: str | None = option(None, readers.known(("json",)), "json, for machines.", "none: a table", running=True)
+    format: str | None = option(
+        None, readers.known(("json",)), "Print json, for machines.", "none: a table", running=True
+    )
 
     @classmethod
     def complete(cls, values: dict[str, Any], given: Mapping[str, Any]) -> Iterator[str]:

@@ -45,12 +45,12 @@ class CompareConfig(Sweep, Forced):
 
     runs: tuple[str, ...] = option((), readers.each(readers.text), "Finished runs of one command.", argument=True)
     checkpoint: tuple[str, ...] = option(  # type: ignore[assignment]  # several, where eval takes one
-        (), readers.each(readers.checkpoint), "Two or more, e.g. a,b: their cells are computed first."
+        (), readers.each(readers.checkpoint), "Two or more checkpoints, e.g. a,b; their cells are computed first."
     )
     baseline: str | None = option(
-        None, readers.text, "The run or checkpoint the others are compared with.", "the first"
+        None, readers.text, "The run or checkpoint that the others are compared with.", "the first"
     )
-    average_seeds: bool = option(False, readers.flag, "Runs named …-seed0, …-seed1 count as one.")
+    average_seeds: bool = option(False, readers.flag, "Count runs named …-seed0, …-seed1 as one.")
 
     @classmethod
     def complete(cls, values: dict[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
@@ -72,7 +72,7 @@ CONFIG = CompareConfig
 
 
 def run(config: CompareConfig, context: RunContext) -> Comparison:
-    """Finished runs, or checkpoints, against a baseline: differences, intervals, tests, winners and losers."""
+    """Compare finished runs, or checkpoints, with a baseline: differences, intervals, tests, winners and losers."""
     if config.runs:
         runs = read(config.runs)
     else:

@@ -36,7 +36,7 @@ class Sweep(Reranking, Distributed, Encoding):
 
     lengths: tuple[int, ...] = lengths()
     arms: tuple[str, ...] = arms()
-    evidence: int | None = option(None, readers.whole(1), "Own patches the pad arm keeps.", "the shortest length")
+    evidence: int | None = option(None, readers.whole(1), "Own patches that the arm pad keeps.", "the shortest length")
     fill: str = fill()
 
 
@@ -51,7 +51,7 @@ CONFIG = EvalConfig
 
 
 def run(config: EvalConfig, context: RunContext) -> Result:
-    """Sweep document lengths: nDCG and recall against length, per pool, with intervals and paired tests."""
+    """Sweep document lengths: nDCG and recall by length for each pool, with intervals and paired tests."""
     inputs = prepare(config, context)
     candidates = find_candidates(config, inputs, context)
     directory = folder(config, inputs, context)

@@ -47,7 +47,7 @@ CONFIG = GradientsConfig
 
 
 def run(config: GradientsConfig, context: RunContext) -> Result:
-    """How concentrated the gradient of a score is on a relevant document's patches, with paired tests."""
+    """Measure how concentrated the gradient of a score is on a relevant document's patches, with paired tests."""
     inputs = prepare(config, context)
     directory = folder(config, inputs, context)
     with context.claim(config, directory) as new:

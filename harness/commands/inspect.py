@@ -28,10 +28,10 @@ class InspectConfig(Strict):
     command = "inspect"
 
     dataset: str = option("", readers.text, "A name, a folder, or owner/name[@revision] of the hub.", argument=True)
-    split: str | None = option(None, readers.text, "Judged split.", "the dataset's first")
-    checkpoint: str = option("minilm", readers.text, "Whose tokens are counted; none for words only.")
+    split: str | None = option(None, readers.text, "Which judged split to use.", "the dataset's first")
+    checkpoint: str = option("minilm", readers.text, "The checkpoint whose tokens are counted; none counts only words.")
     format: str | None = option(
-        None, readers.known(("json",), "format"), "json, for machines.", "none: text", running=True
+        None, readers.known(("json",), "format"), "Print json, for machines.", "none: text", running=True
     )
 
     @classmethod
@@ -44,7 +44,7 @@ CONFIG = InspectConfig
 
 
 def run(config: InspectConfig, context: RunContext) -> Inspection:
-    """What was read of a dataset: layout, files, counts, lengths in words and tokens, duplicates, notes, first rows."""
+    """Show what was read of a dataset: layout, files, counts, lengths, duplicates, notes and first rows."""
     stages, checkpoint = context.stages, config.checkpoint
     with stages("load dataset"):
         inspected, loaded = inspect_dataset(config.dataset, config.split, config.strict)

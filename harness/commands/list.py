@@ -32,7 +32,7 @@ CONFIG = ListConfig
 
 
 def run(config: ListConfig, context: RunContext) -> None:
-    """Datasets, pools, fills, checkpoints, scorers and runs that can be named."""
+    """List datasets, pools, fills, checkpoints, scorers and runs by name."""
 
 
 def show(result: None, config: ListConfig, console: Console) -> int:

@@ -38,7 +38,9 @@ class PlanConfig(Config):
     queries: int = option(1000, readers.whole(1), "Number of queries.")
     query_tokens: int = option(32, readers.whole(1, readers.LONGEST), "Tokens per query.")
     depth: int = option(100, readers.whole(1), "Documents per query that are reranked and kept.")
-    dims: int = option(128, readers.whole(1, readers.LONGEST), "Dimensions of a vector, whatever the checkpoint gives.")
+    dims: int = option(
+        128, readers.whole(1, readers.LONGEST), "Dimensions of a vector; the checkpoint's do not matter."
+    )
     checkpoint: str = option("minilm", readers.checkpoint, "minilm, a local folder, a hub id, or embeddings:FOLDER.")
     pool: tuple[str, ...] = option(
         ("maxsim",), readers.each(readers.pool), "Aggregators, e.g. maxsim,topk:4,softmax:0.1."
@@ -48,24 +50,26 @@ class PlanConfig(Config):
     fill: str = fill()
     candidates: str = option("faiss", readers.registered("candidates:SOURCES"), "First stage: faiss or exact.")
     index: str = option(
-        "auto", readers.text, "flat, ivf-sq, ivf-pq, disk, disk:ivf-pq, or a FAISS factory string.", "by size"
+        "auto", readers.text, "FAISS index: flat, ivf-sq, ivf-pq, disk, disk:ivf-pq, or a factory string.", "by size"
     )
     dtype: str = option(
         "float32",
         readers.registered("encoders:DTYPES"),
-        "The encoder's: float32, or bfloat16, faster where the CPU has it.",
+        "Precision of the encoder: float32, or bfloat16, faster on some CPUs.",
     )
     measures: tuple[str, ...] = option(
-        ("nDCG@10", "R@1", "R@10"), readers.each(readers.measure), "Measures by their ir_measures names."
+        ("nDCG@10", "R@1", "R@10"), readers.each(readers.measure), "Measures, by the names of ir_measures."
     )
     gpu_tflops: float = option(
-        67.0, readers.number(1e-3, 1e6, "gpu TFLOP/s"), "Of the GPU assumed, in float32.", "67, an H100's"
+        67.0, readers.number(1e-3, 1e6, "gpu TFLOP/s"), "Speed of the assumed GPU in float32, TFLOP/s.", "67, an H100's"
     )
     gpu_bandwidth: float = option(
-        3350.0, readers.number(1e-3, 1e6, "gpu bandwidth"), "Of its memory, GB/s.", "3350, an H100's"
+        3350.0, readers.number(1e-3, 1e6, "gpu bandwidth"), "Bandwidth of its memory, GB/s.", "3350, an H100's"
     )
-    remeasure: bool = option(False, readers.flag, "Measure this machine's rates anew.", running=True)
-    format: str | None = option(None, readers.known(("json",)), "json, for machines.", "none: tables", running=True)
+    remeasure: bool = option(False, readers.flag, "Measure the rates of this machine again.", running=True)
+    format: str | None = option(
+        None, readers.known(("json",)), "Print json, for machines.", "none: tables", running=True
+    )
 
     @classmethod
     def complete(cls, values: dict[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
@@ -79,7 +83,7 @@ CONFIG = PlanConfig
 
 
 def run(config: PlanConfig, context: RunContext) -> Plan:
-    """Storage, memory, multiplications and hours of `harness eval`, from rates measured on this machine."""
+    """Predict storage, memory, multiplications and hours of `harness eval`, from rates measured on this machine."""
     assert config.documents is not None  # or it was a mistake
     work = Work(
         documents=config.documents,

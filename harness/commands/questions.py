@@ -24,14 +24,16 @@ class Running(Config):
 class Forced(Running):
     """How a run that may be there already is answered anew."""
 
-    force: bool = option(False, readers.flag, "Answer anew, over the files of a finished run.", running=True)
+    force: bool = option(False, readers.flag, "Run again, and replace the files of a finished run.", running=True)
 
 
 @dataclass(frozen=True)
 class Strict(Config):
     """How a dataset is read."""
 
-    strict: bool = option(False, readers.flag, "What is untidy in the dataset is an error, not a note.", running=True)
+    strict: bool = option(
+        False, readers.flag, "Treat everything untidy in the dataset as an error, not as a note.", running=True
+    )
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Resumable(Forced):
     """How a run that may be there already is answered."""
 
     resume: bool = option(
-        False, readers.flag, "Show a finished run again without the line that says it is one.", running=True
+        False, readers.flag, "Show a finished run again, without the line that says so.", running=True
     )
 
 
@@ -47,7 +49,7 @@ class Resumable(Forced):
 class Engined(Running):
     """How a run of many tasks is answered."""
 
-    engine: str = option("local", readers.text, "Where work runs: local, or ray (tasks on a cluster).", running=True)
+    engine: str = option("local", readers.text, "Where work is done: local, or ray (tasks on a cluster).", running=True)
 
 
 @dataclass(frozen=True)
@@ -73,19 +75,19 @@ class Retrieval(Strict):
     dataset: str = option(
         "stdlib", readers.text, "A name from `harness list datasets`, a folder, or owner/name of the hub."
     )
-    split: str | None = option(None, readers.text, "Judged split.", "the dataset's first")
+    split: str | None = option(None, readers.text, "Which judged split to use.", "the dataset's first")
     checkpoint: str = option("minilm", readers.checkpoint, "minilm, a local folder, a hub id, or embeddings:FOLDER.")
     pool: tuple[str, ...] = option(
         ("maxsim",),
         readers.each(readers.pool),
         "Aggregators, e.g. maxsim,topk:4,softmax:0.1; the first is the baseline.",
     )
-    limit: int | None = option(None, readers.whole(1), "Use only the first queries.")
-    seed: int = option(0, readers.whole(0), "Seed of everything random.")
+    limit: int | None = option(None, readers.whole(1), "Use only this many queries, the first by id.")
+    seed: int = option(0, readers.whole(0), "The seed of everything random.")
     dtype: str = option(
         "float32",
         readers.registered("encoders:DTYPES"),
-        "The encoder's: float32, or bfloat16, faster where the CPU has it.",
+        "Precision of the encoder: float32, or bfloat16, faster on some CPUs.",
     )
 
     @classmethod
@@ -110,11 +112,11 @@ class Reranking(Retrieval):
         "faiss", readers.registered("candidates:SOURCES"), "First stage: faiss, pooled, bm25, or exact (all documents)."
     )
     index: str = option(
-        "auto", readers.text, "flat, ivf-sq, ivf-pq, disk, disk:ivf-pq, or a FAISS factory string.", "by size"
+        "auto", readers.text, "FAISS index: flat, ivf-sq, ivf-pq, disk, disk:ivf-pq, or a factory string.", "by size"
     )
     depth: int = option(100, readers.whole(1), "Documents per query that are reranked and kept.")
     measures: tuple[str, ...] = option(
-        ("nDCG@10", "R@1", "R@10"), readers.each(readers.measure), "Measures by their ir_measures names."
+        ("nDCG@10", "R@1", "R@10"), readers.each(readers.measure), "Measures, by the names of ir_measures."
     )
 
     @classmethod
@@ -130,13 +132,17 @@ class Reranking(Retrieval):
 
 def arms() -> Any:
     return option(
-        ("truncate", "pad"), readers.each(readers.registered("vectors.lengths:ARMS", "arm")), "truncate, pad, equalize."
+        ("truncate", "pad"),
+        readers.each(readers.registered("vectors.lengths:ARMS", "arm")),
+        "How documents reach a length: truncate, pad, equalize.",
     )
 
 
 def fill() -> Any:
     return option(
-        "distractor", readers.registered("vectors.lengths:FILLS"), "What filler is: distractor, gaussian, repeat, zero."
+        "distractor",
+        readers.registered("vectors.lengths:FILLS"),
+        "What the added patches are: distractor, gaussian, repeat, zero.",
     )
 
 

@@ -36,7 +36,10 @@ class ReportConfig(Config):
         (), readers.each(readers.text), "Folders of finished runs, of any command.", argument=True
     )
     format: tuple[str, ...] = option(
-        (), readers.each(readers.text), "md, latex, csv, html, svg, png, mteb, ranx.", "none: print tables"
+        (),
+        readers.each(readers.text),
+        "What to write: md, latex, csv, html, svg, png, mteb, ranx.",
+        "none: print tables",
     )
     output: Path | None = option(
         None, readers.path, "Folder of the report.", "reports/, then the first run's name", running=True
@@ -48,7 +51,7 @@ CONFIG = ReportConfig
 
 
 def run(config: ReportConfig, context: RunContext) -> Report:
-    """Finished runs as tables in the terminal, or as files: Markdown, LaTeX, a page, charts, MTEB and ranx."""
+    """Show finished runs as tables in the terminal, or write files: Markdown, LaTeX, a page, charts, MTEB, ranx."""
     runs, names, output = config.runs, config.format, config.output
     folder = output or (Path(FOLDER) / Path(runs[0]).resolve().name if runs else Path())
     problems = Problems()

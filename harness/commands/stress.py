@@ -40,7 +40,7 @@ class StressConfig(Reranking, Distributed, Resumable, Encoding):
     cosine: float = cosine()
     tokens: int = option(4, readers.whole(1), "Query tokens that a spike mixes.")
     explain: str | None = option(
-        None, readers.text, "A query's id: write its winning patches, before and after.", running=True
+        None, readers.text, "The id of a query whose winning patches are written, before and after.", running=True
     )
 
 
@@ -57,7 +57,7 @@ class Split:
 
 
 def run(config: StressConfig, context: RunContext) -> Result:
-    """Inject patches into candidates that are not relevant: what each pool keeps, and how much it is hijacked."""
+    """Inject patches into candidates that are not relevant: what each pool retains, and how much is hijacked."""
     config = replace(config, counts=tuple(sorted({0, *config.counts})))  # losses are against no injection
     inputs = prepare(config, context)
     alignment.check(config.explain, inputs)

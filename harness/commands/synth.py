@@ -90,7 +90,7 @@ CONFIG = SynthConfig
 
 
 def run(config: SynthConfig, context: RunContext) -> Study:
-    """The study's synthetic experiment: train under each pool, grow documents, inject patches. Needs no data."""
+    """Repeat the study's synthetic experiment, without data: train under each pool, lengthen, attack."""
     config = replace(config, counts=tuple(sorted({0, *config.counts})))  # shares are of no injection
     key = digest(config.plain(), product.kind(context.accelerator), plugged(config))
     directory = RunDirectory(context.output / f"{config.command}-synthetic-concepts-{key[:8]}")

@@ -56,10 +56,12 @@ class TrainConfig(Retrieval, Forced, Engined):
 
     command = "train"
 
-    split: str | None = option("train", readers.text, "Judged split to learn from.")
-    checkpoint: str = option("minilm", readers.checkpoint, "Begin from: minilm, a local folder, or a hub id.")
+    split: str | None = option("train", readers.text, "Which judged split to learn from.")
+    checkpoint: str = option(
+        "minilm", readers.checkpoint, "Where training starts: minilm, a local folder, or a hub id."
+    )
     pool: tuple[str, ...] = option(
-        ("maxsim",), readers.each(readers.pool), "Aggregators to train under; several give a checkpoint each."
+        ("maxsim",), readers.each(readers.pool), "Aggregators to train under; each gives a checkpoint."
     )
     seed: int = option(0, readers.whole(0), "The first seed.")
     what: str = option(
@@ -67,19 +69,19 @@ class TrainConfig(Retrieval, Forced, Engined):
         readers.known(("projection", "encoder"), "thing to train"),
         "What is trained: a projection (the backbone is frozen), or the encoder.",
     )
-    dim: int | None = option(None, readers.whole(1), "Dimensions, where the checkpoint has no projection.", "128")
+    dim: int | None = option(None, readers.whole(1), "Dimensions, if the checkpoint has no projection.", "128")
     start: str = option(
         "random",
         readers.registered("training.projection:BEGINNINGS", "beginning"),
         "A new projection before training: random, or truncated (the first dimensions).",
     )
-    seeds: int = option(1, readers.whole(1), "Beginnings and orders, from --seed on; a checkpoint each.")
+    seeds: int = option(1, readers.whole(1), "How many seeds, from --seed on; each gives a checkpoint.")
     epochs: int | None = option(
-        None, readers.whole(0), "Epochs of training; 0 writes the beginning.", "20, of an encoder 3"
+        None, readers.whole(0), "Epochs of training; 0 writes the untrained checkpoint.", "20, or 3 for an encoder"
     )
     batch: int = option(32, readers.whole(1), "Queries per batch; the others' documents are the negatives.")
     rate: float | None = option(
-        None, readers.number(1e-9, 1e3), "Learning rate of Adam.", "0.001, of an encoder 0.00001"
+        None, readers.number(1e-9, 1e3), "Learning rate of Adam.", "0.001, or 0.00001 for an encoder"
     )
     temperature: float = option(
         1.0, readers.number(1e-6, 1e6), "Temperature of InfoNCE over scores, which are sums over tokens."
@@ -89,10 +91,13 @@ class TrainConfig(Retrieval, Forced, Engined):
         None, readers.whole(4), "Tokens of a query.", "the checkpoint's, or the dataset's"
     )
     expansion: str | None = option(
-        None, readers.known(("mask", "none")), "Grow queries with: mask, or none.", "the checkpoint's, or none"
+        None,
+        readers.known(("mask", "none")),
+        "What queries are extended with: mask, or none.",
+        "the checkpoint's, or none",
     )
     held_out: float = option(
-        0.1, readers.number(0.001, 0.9, "held-out share"), "Share of the queries that chooses the epoch."
+        0.1, readers.number(0.001, 0.9, "held-out share"), "The share of the queries that chooses the epoch."
     )
     gallery: int = option(1000, readers.whole(1), "Documents the held-out queries are ranked against.")
     measure: str = option("nDCG@10", readers.measure, "The measure that chooses the epoch.")
@@ -112,7 +117,7 @@ CONFIG = TrainConfig
 
 
 def run(config: TrainConfig, context: RunContext) -> Training:
-    """Fine-tune under a pool with in-batch negatives; write a checkpoint that colbert-ai or PyLate loads."""
+    """Fine-tune under a pool with in-batch negatives, and write a checkpoint that colbert-ai or PyLate loads."""
     epochs = EPOCHS[config.what] if config.epochs is None else config.epochs
     config = replace(config, epochs=epochs, rate=config.rate or RATES[config.what])
     folders = places(config, config.output) if config.output else {}

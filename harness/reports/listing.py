@@ -50,7 +50,10 @@ def checkpoints(_: Path) -> Rows:
         "FOLDER",
         "a local checkpoint: Stanford ColBERT, PyLate, ColPali and its kin, or any encoder of Hugging Face's",
     )
-    yield "embeddings:FOLDER", "vectors you computed: documents.safetensors or .npz, and queries (see the README)"
+    yield (
+        "embeddings:FOLDER",
+        "vectors you computed: documents.safetensors or .npz, and queries (see docs/checkpoints.md)",
+    )
     yield "ORG/MODEL", "a checkpoint of the hub"
 
 

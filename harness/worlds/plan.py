@@ -37,7 +37,7 @@ class Plan(Config):
     pool: tuple[str, ...] = option(
         ("maxsim", "topk:4", "softmax:1.0"), each(readers.pool), "Pools to train under; the first is the baseline."
     )
-    seeds: int = option(5, whole(1), "Worlds and beginnings, from --seed on.")
+    seeds: int = option(5, whole(1), "How many seeds, from --seed on; each has its own world and start.")
     epochs: int = option(100, whole(0), "Epochs of training.")
     every: int = option(5, whole(1), "Epochs between measurements.")
     lengths: tuple[int, ...] = option(
@@ -53,23 +53,23 @@ class Plan(Config):
     )
     cosine: float = option(0.6, number(-1, 1), "Cosine of a hard patch to the query token that it is aimed at.")
     train_length: tuple[int, ...] = option(
-        (64,), each(whole(1, LONGEST)), "Patches M of a training document; several are a grid."
+        (64,), each(whole(1, LONGEST)), "Patches M of a training document; several give a grid."
     )
-    support: tuple[int, ...] = option((8,), each(whole(1)), "Patches K that carry query concepts; several are a grid.")
-    queries: int = option(512, whole(1), "Queries of the training set, and as many held out.")
-    gallery: int = option(64, whole(1), "Documents a query is ranked against, its own among them.")
+    support: tuple[int, ...] = option((8,), each(whole(1)), "Patches K that carry query concepts; several give a grid.")
+    queries: int = option(512, whole(1), "Queries of the training set; as many more are held out.")
+    gallery: int = option(64, whole(1), "Documents that a query is ranked against, its own among them.")
     batch: int = option(64, whole(1), "Queries per batch.")
-    negatives: int = option(0, whole(0, 1), "Hard negatives a query brings to batch and gallery, 0 or 1.")
+    negatives: int = option(0, whole(0, 1), "Hard negatives that a query adds to batch and gallery, 0 or 1.")
     rate: float = option(1e-3, number(1e-9, 1e3), "Learning rate of Adam.")
     temperature: float = option(
         1.0, number(1e-6, 1e6), "Temperature of InfoNCE over scores, which are sums over tokens."
     )
     width: int = option(64, whole(1), "Hidden units per layer.")
     concepts: int = option(100, whole(1), "Concepts in the dictionary.")
-    dim: int = option(16, whole(1), "Dimensions.")
+    dim: int = option(16, whole(1), "Dimensions of a vector.")
     tokens: int = option(16, whole(1), "Tokens of a query, T.")
-    shared: int = option(4, whole(0), "Query concepts a hard negative shares.")
-    mixed: int = option(4, whole(1), "Query concepts a spike mixes.")
+    shared: int = option(4, whole(0), "Query concepts that a hard negative shares.")
+    mixed: int = option(4, whole(1), "Query concepts that a spike mixes.")
     noise: float = option(0.1, number(0, 1e6), "Noise of each coordinate.")
     seed: int = option(0, whole(0), "The first seed.")
 

@@ -145,12 +145,12 @@ def test_an_aggregator_from_outside_obeys_the_laws_and_is_reachable():
         AGGREGATORS.forget("test-midrange")
 
 
-def test_the_readmes_aggregator_in_a_package_of_its_own_passes_every_test_of_an_aggregator(tmp_path):
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def test_the_guides_aggregator_in_a_package_of_its_own_passes_every_test_of_an_aggregator(tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "aggregators.md").read_text(), re.DOTALL)
     [example] = [block for block in blocks if "class Blend" in block]
     [loop] = [block for block in blocks if "in LAWS:" in block]
     package = tmp_path / "test_blend_package.py"
-    package.write_text(f"{example}\n\ndef test_blend_as_the_readme_says():\n{indent(loop, '    ')}")
+    package.write_text(f"{example}\n\ndef test_blend_as_the_guide_says():\n{indent(loop, '    ')}")
     about = tmp_path / "test_blend_package-1.0.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: test-blend-package\nVersion: 1.0\n")
@@ -161,7 +161,7 @@ def test_the_readmes_aggregator_in_a_package_of_its_own_passes_every_test_of_an_
     done = subprocess.run(command, cwd=ROOT, env=found, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert {law.__name__ for law in LAWS} <= set(re.findall(r"test_law\[(\w+)-blend:0.5\] PASSED", done.stdout))
-    for name in ("test_blend_as_the_readme_says", "loop_for_any_ragged_batch[blend:0.5]"):
+    for name in ("test_blend_as_the_guide_says", "loop_for_any_ragged_batch[blend:0.5]"):
         assert f"{name} PASSED" in done.stdout
 
 

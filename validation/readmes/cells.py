@@ -25,12 +25,9 @@ class Cells:
     @classmethod
     def read(cls, folder: Path, pattern: str) -> Cells:
         """The one file of a folder that fits a pattern such as ``eval-*-tests.csv``."""
-        found = sorted(folder.glob(pattern))
-        if len(found) != 1:
-            names = ", ".join(path.name for path in found) or "none"
-            raise CellError(f"{folder / pattern} must be one file, found {names}")
-        with found[0].open(encoding="utf-8", newline="") as lines:
-            return cls(found[0].name, tuple(csv.DictReader(lines)))
+        path = only(folder, pattern)
+        with path.open(encoding="utf-8", newline="") as lines:
+            return cls(path.name, tuple(csv.DictReader(lines)))
 
     @classmethod
     def maybe(cls, folder: Path, pattern: str) -> Cells | None:
@@ -68,6 +65,16 @@ class Cells:
     def distinct(self, name: str) -> list[str]:
         """The different texts of a column, in the order of their first row."""
         return list(dict.fromkeys(row[name] for row in self.rows))
+
+
+def only(folder: Path, pattern: str) -> Path:
+    """The one file of a folder that fits a pattern. Raises CellError where none or several do."""
+    paths = sorted(folder.glob(pattern))
+    if len(paths) != 1:
+        raise CellError(
+            f"{folder / pattern} must be one file, found {', '.join(path.name for path in paths) or 'none'}"
+        )
+    return paths[0]
 
 
 def value(text: str) -> Any:

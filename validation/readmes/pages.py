@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +13,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from benchmarks.results import origin, read
 from validation.readmes import shown, terminal
-from validation.readmes.cells import Cells
+from validation.readmes.cells import Cells, only
 from validation.readmes.wrapping import wrapped
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
-PAGES = {
-    "README.md": "README.md.j2",
-    "benchmarks/README.md": "benchmarks.md.j2",
-    "reports/retrained/README.md": "retrained.md.j2",
-}
+ROOT = Path(__file__).parents[2]
+TEMPLATES = Path(__file__).parent / "templates"
+PAGES = sorted(path.relative_to(TEMPLATES).with_suffix("").as_posix() for path in TEMPLATES.rglob("*.md.j2"))
+"""Every page by its path, which is that of its template without the last suffix."""
 
 
 class StaleError(Exception):
@@ -40,25 +39,35 @@ def write(root: Path) -> list[Path]:
 
 def render(root: Path, strict: bool = True) -> dict[str, str]:
     """The text of every page from the files under ``root``; strict: raise StaleError where a sentence is not true."""
-    made, stale = {}, []
-    templates, found = environment(), known(root)
-    for page, template in PAGES.items():
+    rendered, stale = {}, []
+    templates, tables = environment(), known(root)
+    for page in PAGES:
+        template = TEMPLATES / f"{page}.j2"
 
         def needs(true: bool, sentence: str, page: str = page) -> str:
             """Written beside a sentence that says more than its figures."""
             stale.extend([] if true else [f"{page} says {sentence!r}; the committed figures do not"])
             return ""
 
-        made[page] = wrapped(templates.get_template(template).render(**found, needs=needs))
+        asked = {"needs": needs, "picture": functools.partial(picture, root, page)}
+        text = wrapped(templates.get_template(f"{page}.j2").render(**tables, **asked))
+        source = template.relative_to(ROOT).as_posix()
+        rendered[page] = f"<!-- Rendered by `make readme` from {source}: edit that file. -->\n{text.lstrip()}"
     if strict and stale:
-        raise StaleError("\n".join([*stale, f"rewrite these sentences in {HERE.relative_to(ROOT)}/templates"]))
-    return made
+        raise StaleError("\n".join([*stale, f"rewrite these sentences in {TEMPLATES.relative_to(ROOT)}"]))
+    return rendered
+
+
+def picture(root: Path, page: str, pattern: str) -> str:
+    """The path, from the page's folder, of the one picture of a report that fits a pattern."""
+    path = only(root / "reports", pattern)
+    return Path(os.path.relpath(path, (root / page).parent)).as_posix()
 
 
 def environment() -> Environment:
     """Templates with the filters of shown.py; an unknown name is an error."""
-    made = Environment(
-        loader=FileSystemLoader(HERE / "templates"),
+    templates = Environment(
+        loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -66,9 +75,9 @@ def environment() -> Environment:
         autoescape=False,
         extensions=["jinja2.ext.do"],
     )
-    made.filters |= shown.FILTERS
-    made.globals |= {"LEVEL": shown.LEVEL, "isnan": math.isnan}
-    return made
+    templates.filters |= shown.FILTERS
+    templates.globals |= {"LEVEL": shown.LEVEL, "isnan": math.isnan}
+    return templates
 
 
 def known(root: Path) -> dict[str, Any]:
@@ -77,7 +86,7 @@ def known(root: Path) -> dict[str, Any]:
     scifact, retrained, checked = reports / "scifact", reports / "retrained", reports / "validation"
     measured = read(root / "benchmarks" / "results.json")
     counts = json.loads((root / "benchmarks" / "scifact_counts.json").read_text())
-    found: dict[str, Any] = {
+    tables: dict[str, Any] = {
         "grid": Cells.read(reports / "grid", "synth-*-summary.csv"),
         "published": Cells.read(checked, "published-figures.csv"),
         "power": Cells.read(checked, "statistics-power.csv"),
@@ -90,11 +99,11 @@ def known(root: Path) -> dict[str, Any]:
     }
     for table in ("summary", "tests"):
         for command in ("eval", "stress", "gradients", "synth"):
-            found[f"{command}_{table}"] = Cells.read(scifact, f"{command}-*-{table}.csv")
+            tables[f"{command}_{table}"] = Cells.read(scifact, f"{command}-*-{table}.csv")
         for study in ("lengths", "attack"):
-            found[f"{study}_{table}"] = Cells.read(retrained, f"{study}-{table}.csv")
-            found[f"expanded_{study}_{table}"] = Cells.maybe(retrained, f"expanded-{study}-{table}.csv")
-    return found | {
+            tables[f"{study}_{table}"] = Cells.read(retrained, f"{study}-{table}.csv")
+            tables[f"expanded_{study}_{table}"] = Cells.maybe(retrained, f"expanded-{study}-{table}.csv")
+    return tables | {
         "length_tables": terminal.length_tables(scifact, "nDCG@10", max(counts["documents"])),
         "attack_tables": terminal.attack_tables(scifact, "R@10", "hard"),
     }
