@@ -26,6 +26,7 @@ ROOMS = [
         "reports",
         "commands",
         "cli",
+    "__main__",
     ),
 ]
 FILES = sorted(HOUSE.rglob("*.py"))
