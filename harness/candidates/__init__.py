@@ -1,5 +1,5 @@
 """The documents reranked for each query."""
 
-from harness.candidates.sources import SOURCES, Search, find
+from harness.candidates.search import SOURCES, Search, find
 
 __all__ = ["SOURCES", "Search", "find"]

@@ -24,7 +24,7 @@ from harness.runs import RunDirectory, slug
 from harness.scoring import padded
 from harness.scoring.sweep import sweep
 from harness.statistics import measures, tables
-from harness.vectors.lengths import make_arm, streams
+from harness.vectors.streams import make_arm, streams
 
 Cell = tuple[str, str, int | None, list[ScoredDoc]]
 """Arm, pool, length (None: the candidates' own ranking), and the cell's ranking."""

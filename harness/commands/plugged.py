@@ -15,8 +15,8 @@ from harness.registry import Registry
 
 OPTIONS = {
     "pool": "aggregators.AGGREGATORS",
-    "fill": "vectors.lengths.FILLS",
-    "inject": "vectors.injection.INJECTIONS",
+    "fill": "vectors.streams.FILLS",
+    "inject": "vectors.injections.INJECTIONS",
     "candidates": "candidates.SOURCES",
     "start": "training.projection.BEGINNINGS",
     "format": "encoders.formats.FORMATS",

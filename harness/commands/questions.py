@@ -130,13 +130,13 @@ class Reranking(Retrieval):
 
 def arms() -> Any:
     return option(
-        ("truncate", "pad"), readers.each(readers.registered("vectors.lengths:ARMS", "arm")), "truncate, pad, equalize."
+        ("truncate", "pad"), readers.each(readers.registered("vectors.streams:ARMS", "arm")), "truncate, pad, equalize."
     )
 
 
 def fill() -> Any:
     return option(
-        "distractor", readers.registered("vectors.lengths:FILLS"), "What filler is: distractor, gaussian, repeat, zero."
+        "distractor", readers.registered("vectors.streams:FILLS"), "What filler is: distractor, gaussian, repeat, zero."
     )
 
 
@@ -147,7 +147,7 @@ def lengths(default: tuple[int, ...] = (32, 64, 128, 256), help: str = "Patches 
 def inject() -> Any:
     return option(
         ("hard", "spike", "gaussian"),
-        readers.each(readers.registered("vectors.injection:INJECTIONS", "injection")),
+        readers.each(readers.registered("vectors.injections:INJECTIONS", "injection")),
         "Kinds of injected patches: hard, spike, gaussian.",
     )
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from harness.records import Manifest
 from harness.reports.claims import rule
 from harness.statistics import tables as statistics
-from harness.vectors.lengths import ARMS
+from harness.vectors.streams import ARMS
 
 
 def show(summary: pd.DataFrame, tests: pd.DataFrame, manifest: Manifest, path: str, console: Console) -> None:

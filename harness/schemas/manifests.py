@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.records import Manifest
-from harness.vectors.lengths import ARMS
+from harness.vectors.streams import ARMS
 
 MOST = 10**9  # of a whole number
 NAME = 200  # letters of a pool, a measure or an injection: they name files

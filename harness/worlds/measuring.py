@@ -15,7 +15,7 @@ from harness.scoring.injected import attack
 from harness.scoring.sweep import sweep
 from harness.statistics import measures
 from harness.statistics.concentration import gini, patch_gradients
-from harness.vectors.injection import Injection
+from harness.vectors.injections import Injection
 from harness.worlds.plan import Plan, Trial
 from harness.worlds.vectors import Split, encode, galleries
 

@@ -9,7 +9,7 @@ import pytest
 
 from harness import corpora
 from harness.candidates import sources as candidates
-from harness.candidates.sources import SOURCES, Search, faiss_index, find, index_spec
+from harness.candidates.search import SOURCES, Search, faiss_index, find, index_spec
 from harness.errors import DataError, OptionError
 from harness.progress import Stages
 from harness.records import Dataset, Document, MultiVectors, Qrel, Query

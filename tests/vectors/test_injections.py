@@ -13,7 +13,7 @@ from harness.engines.local import Local
 from harness.records import Arm, Candidates
 from harness.scoring.injected import attack
 from harness.scoring.sweep import sweep
-from harness.vectors.injection import BANK, INJECTIONS, Injection
+from harness.vectors.injections import BANK, INJECTIONS, Injection
 from tests.conftest import all_candidates, multivectors
 
 COUNTS = (0, 1, 5, 30)
