@@ -15,7 +15,8 @@ from harness.registry import Registry
 
 OPTIONS = {
     "pool": "aggregators.AGGREGATORS",
-    "fill": "vectors.streams.FILLS",
+    "arms": "vectors.arms.ARMS",
+    "fill": "vectors.fills.FILLS",
     "inject": "vectors.injections.INJECTIONS",
     "candidates": "candidates.SOURCES",
     "start": "training.projection.BEGINNINGS",

@@ -130,13 +130,13 @@ class Reranking(Retrieval):
 
 def arms() -> Any:
     return option(
-        ("truncate", "pad"), readers.each(readers.registered("vectors.streams:ARMS", "arm")), "truncate, pad, equalize."
+        ("truncate", "pad"), readers.each(readers.registered("vectors.arms:ARMS", "arm")), "truncate, pad, equalize."
     )
 
 
 def fill() -> Any:
     return option(
-        "distractor", readers.registered("vectors.streams:FILLS"), "What filler is: distractor, gaussian, repeat, zero."
+        "distractor", readers.registered("vectors.fills:FILLS"), "What filler is: distractor, gaussian, repeat, zero."
     )
 
 

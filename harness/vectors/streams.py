@@ -1,42 +1,18 @@
-"""Arms and fills: how a document's patch stream goes on. Knows nothing of scoring.
+"""A document's stream of patches under an arm: its own, then filler. Knows nothing of scoring.
 
-A document at length L is a prefix of itself at any longer length, so one stream serves a whole sweep. Filler is a
-function of the seed and the document's id (and, for ``distractor`` and ``repeat``, of the corpus) alone.
+A document at length L is a prefix of itself at any longer length, so one stream serves a whole sweep.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from harness.errors import DataError, OptionError, unknown
-from harness.randomness import generator
+from harness.errors import DataError
 from harness.records import Arm, MultiVectors
-from harness.registry import Registry
-
-ARMS = {
-    "truncate": "own patches cut to L, no filler: evidence grows with L",
-    "pad": "own patches cut to the evidence, then filler up to exactly L: evidence fixed, only length grows",
-    "equalize": "own patches, then filler up to exactly L: every document the same length",
-}
-BANK = 1 << 16  # patches that distractors are drawn from: enough to rarely repeat, few enough to keep in memory
-
-Filler = Callable[[int, int], np.ndarray]
-"""(document row, count) → float16 (count, d); a longer draw begins with the shorter one."""
-
-FILLS: Registry[Callable[[MultiVectors, Arm], Filler]] = Registry("fill")
-
-
-def make_arm(name: str, lengths: Sequence[int], evidence: int | None, fill: str, seed: int) -> Arm:
-    """The arm of that name; evidence defaults to the shortest length. Raises OptionError on an unknown name."""
-    if name not in ARMS:
-        raise OptionError(unknown("arm", name, ARMS))
-    if name == "truncate":
-        return Arm(name, evidence=None, fill=None, seed=seed)
-    FILLS[fill]
-    return Arm(name, evidence=(evidence or min(lengths)) if name == "pad" else None, fill=fill, seed=seed)
+from harness.vectors.fills import FILLS, Filler
 
 
 @dataclass(frozen=True)
@@ -103,61 +79,3 @@ def streams(vectors: MultiVectors, arm: Arm, lengths: Sequence[int]) -> Streams:
     cuts = np.sort(np.asarray(lengths, np.int64))
     own = int(cuts[-1] if arm.evidence is None else min(arm.evidence, cuts[-1]))
     return Streams(vectors, cuts, own, FILLS[arm.fill](vectors, arm) if arm.fill else None)
-
-
-@FILLS.register("distractor")
-def distractor(vectors: MultiVectors, arm: Arm) -> Filler:
-    """Patches of other documents of the corpus, drawn at random from a bank of at most 65,536 of them."""
-    if len(vectors) < 2:
-        raise DataError("fill 'distractor' takes patches of other documents, and the corpus has one; use gaussian")
-    total = int(vectors.offsets[-1])
-    picks = generator(arm.seed, "bank").choice(total, min(BANK, total), replace=False, shuffle=False)
-    picks.sort()
-    bank, owner = vectors.vectors[picks], np.searchsorted(vectors.offsets, picks, side="right") - 1
-    lone = len(np.unique(owner)) < 2
-
-    def draw(row: int, count: int) -> np.ndarray:
-        if lone and owner[0] == row:
-            raise DataError(f"no patch of a document other than {vectors.ids[row]!r} to fill with; use gaussian")
-        random = generator(arm.seed, "distractor", vectors.ids[row])
-        drawn = np.empty(0, np.int64)
-        while len(drawn) < count:
-            more = random.integers(0, len(bank), size=max(64, count))
-            drawn = np.concatenate([drawn, more[owner[more] != row]])
-        return bank[drawn[:count]]
-
-    return draw
-
-
-@FILLS.register("gaussian")
-def gaussian(vectors: MultiVectors, arm: Arm) -> Filler:
-    """Random directions with the norms of the document's own patches."""
-
-    def draw(row: int, count: int) -> np.ndarray:
-        own = vectors.of(row)[: arm.evidence].astype(np.float32)
-        norms = np.resize(np.linalg.norm(own, axis=1), count)
-        directions = generator(arm.seed, "gaussian", vectors.ids[row]).standard_normal((count, vectors.dim), np.float32)
-        return (directions * (norms / np.linalg.norm(directions, axis=1))[:, None]).astype(np.float16)
-
-    return draw
-
-
-@FILLS.register("repeat")
-def repeat(vectors: MultiVectors, arm: Arm) -> Filler:
-    """The document's own patches again, in order."""
-
-    def draw(row: int, count: int) -> np.ndarray:
-        own = vectors.of(row)[: arm.evidence]
-        return own[np.arange(count) % len(own)]
-
-    return draw
-
-
-@FILLS.register("zero")
-def zero(vectors: MultiVectors, arm: Arm) -> Filler:
-    """Unmasked zero vectors, the artefact of padding without a mask, on purpose."""
-
-    def draw(row: int, count: int) -> np.ndarray:
-        return np.zeros((count, vectors.dim), np.float16)
-
-    return draw

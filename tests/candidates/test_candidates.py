@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness import corpora
-from harness.candidates import sources as candidates
+from harness.candidates import search as candidates
 from harness.candidates.search import SOURCES, Search, faiss_index, find, index_spec
 from harness.errors import DataError, OptionError
 from harness.progress import Stages

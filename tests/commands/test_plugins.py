@@ -27,8 +27,8 @@ from harness.options import resolve
 from harness.progress import Stages
 from harness.runs import RunDirectory
 from harness.vectors import store
+from harness.vectors.fills import FILLS
 from harness.vectors.injections import INJECTIONS
-from harness.vectors.streams import FILLS
 from tests.conftest import TINY, documents
 
 QUESTION = {"dataset": str(TINY), "arms": "truncate", "lengths": [8], "candidates": "exact", "measures": "R@1"}

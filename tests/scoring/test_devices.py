@@ -22,8 +22,8 @@ from harness.records import Candidates
 from harness.scoring import padded
 from harness.scoring.injected import attack
 from harness.scoring.sweep import sweep
+from harness.vectors.arms import make_arm
 from harness.vectors.injections import Injection
-from harness.vectors.streams import make_arm
 from tests.candidates.test_candidates import search
 from tests.conftest import TINY, all_candidates, multivectors
 

@@ -1,5 +1,11 @@
-"""What is injected into documents that are not relevant."""
+"""Injections: patches for documents that are not relevant. To add a kind, add a file here; nothing else."""
 
-from harness.vectors.injections.base import BANK, INJECTIONS, Injection
+import importlib
+import pkgutil
 
-__all__ = ["BANK", "INJECTIONS", "Injection"]
+from harness.vectors.injections.base import INJECTIONS, Injection
+
+__all__ = ["INJECTIONS", "Injection"]
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
