@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 import harness
 from harness import plugins
 from harness.aggregators import AGGREGATORS
-from harness.candidates.search import SOURCES, exact
+from harness.candidates import SOURCES
+from harness.candidates.exact import exact
 from harness.commands import provenance
 from harness.commands.eval import EvalConfig
 from harness.commands.plugged import plugged
@@ -198,7 +199,7 @@ def test_whatever_a_question_names_is_found_and_only_that(registry, kind, option
 
 
 def test_edited_code_of_a_candidate_source_or_an_encoder_is_no_cache_hit(tmp_path, monkeypatch):
-    from harness.candidates.search import find
+    from harness.candidates import find
     from tests.candidates.test_candidates import ASKED, MANY, named, search
 
     one, digests = search(named(MANY, "documents"), named(ASKED, "queries"), tmp_path), iter("ab")

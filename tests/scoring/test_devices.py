@@ -15,7 +15,7 @@ import torch
 
 import harness
 from harness.aggregators import AGGREGATORS
-from harness.candidates.search import find
+from harness.candidates import find
 from harness.commands.context import RunContext
 from harness.engines.local import Local
 from harness.records import Candidates
