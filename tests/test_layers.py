@@ -17,8 +17,8 @@ ROOMS = [
     *(
         "scoring",
         "statistics",
-        "worlds",
         "training",
+        "worlds",
         "audit",
         "schemas",
         "runs",
