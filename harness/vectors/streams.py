@@ -29,12 +29,12 @@ class Streams:
 
     def kept(self, rows: np.ndarray | int) -> np.ndarray:
         """Own patches in the streams of some documents, int64 like rows."""
-        return np.minimum(self.vectors.sizes(rows), self.own)
+        return np.asarray(np.minimum(self.vectors.sizes(rows), self.own))
 
     def counts(self, rows: np.ndarray | int) -> np.ndarray:
         """Patches of some documents at each length, int64 (…, L)."""
         if self.draw is None:
-            return np.minimum(self.vectors.sizes(rows)[..., None], self.cuts)
+            return np.asarray(np.minimum(self.vectors.sizes(rows)[..., None], self.cuts))
         return np.broadcast_to(self.cuts, (*np.shape(rows), len(self.cuts)))
 
     def fillers(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -31,6 +31,6 @@ def distractor(vectors: MultiVectors, arm: Arm) -> Filler:
         while len(drawn) < count:
             more = random.integers(0, len(bank), size=max(64, count))
             drawn = np.concatenate([drawn, more[owner[more] != row]])
-        return bank[drawn[:count]]
+        return np.asarray(bank[drawn[:count]])
 
     return draw

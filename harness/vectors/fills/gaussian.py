@@ -17,6 +17,7 @@ def gaussian(vectors: MultiVectors, arm: Arm) -> Filler:
         own = vectors.of(row)[: arm.evidence].astype(np.float32)
         norms = np.resize(np.linalg.norm(own, axis=1), count)
         directions = generator(arm.seed, "gaussian", vectors.ids[row]).standard_normal((count, vectors.dim), np.float32)
-        return (directions * (norms / np.linalg.norm(directions, axis=1))[:, None]).astype(np.float16)
+        directions *= (norms / np.linalg.norm(directions, axis=1))[:, None]
+        return directions.astype(np.float16)
 
     return draw

@@ -47,7 +47,7 @@ class Injection:
         states = _mixed(queries ^ _mixed(documents))[:, None] + STEP * np.arange(
             1, max(self.counts) + 1, dtype=np.uint64
         )
-        return (_mixed(states) >> SHIFT).astype(np.int64)
+        return np.asarray(_mixed(states) >> SHIFT, np.int64)
 
 
 INJECTIONS: Registry[Callable[[Injection, np.ndarray, np.random.Generator], np.ndarray]] = Registry("injection")
@@ -57,9 +57,9 @@ def _mixed(x: np.ndarray) -> np.ndarray:
     """SplitMix64's finaliser: every bit of the result depends on every bit of x (Steele, Lea and Flood, 2014)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    return np.asarray(x ^ (x >> np.uint64(31)))
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
     """Vectors of norm 1 in the same directions; zeros stay zeros."""
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12))

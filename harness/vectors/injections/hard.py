@@ -13,4 +13,4 @@ def hard(injection: Injection, tokens: np.ndarray, random: np.random.Generator) 
     target = unit(tokens)[random.integers(0, len(tokens), BANK)]
     noise = random.standard_normal(target.shape, np.float32)
     noise = unit(noise - (noise * target).sum(1, keepdims=True) * target)
-    return injection.cosine * target + np.sqrt(1 - injection.cosine**2) * noise
+    return np.asarray(injection.cosine * target + np.sqrt(1 - injection.cosine**2) * noise)
