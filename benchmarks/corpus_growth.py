@@ -54,7 +54,7 @@ def step(name: str, size: int, root: Path) -> dict[str, float]:
     from harness.records import Candidates, Dataset, Document, Qrel, Query
     from harness.scoring.sweep import sweep
     from harness.vectors import store
-    from harness.vectors.lengths import make_arm
+    from harness.vectors.arms import make_arm
 
     documents = [Document(str(at), "") for at in range(size)]
     queries = [Query(str(size + at), "") for at in range(ASKED)]

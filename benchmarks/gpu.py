@@ -18,7 +18,7 @@ from harness.aggregators import AGGREGATORS
 from harness.engines.local import Local
 from harness.scoring.padded import full_precision
 from harness.scoring.sweep import sweep
-from harness.vectors.lengths import make_arm
+from harness.vectors.arms import make_arm
 
 SIDE, COPIED = 8192, 1 << 28
 

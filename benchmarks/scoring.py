@@ -20,8 +20,8 @@ from harness.records import Candidates, MultiVectors
 from harness.scoring import tiles
 from harness.scoring.injected import attack
 from harness.scoring.sweep import sweep
-from harness.vectors.injection import Injection
-from harness.vectors.lengths import make_arm
+from harness.vectors.arms import make_arm
+from harness.vectors.injections import Injection
 
 POOLS = ["maxsim", "topk:4", "softmax:1.0"]
 ADDED_POOLS = ["mean", "logsumexp:0.1", "logmeanexp:0.1", "softmax:0.1", "topk:2"]

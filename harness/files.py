@@ -1,9 +1,8 @@
-"""Files and names: the cache folder, content digests, atomic writes, page images."""
+"""Files: the cache folder, names of contents, checksums, locks, atomic writes."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import sys
@@ -12,18 +11,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import quote
 
 import xxhash
 
-from harness.errors import DataError, OptionError, first_line
+from harness.errors import DataError
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
-
-FORMATS = ("PNG", "JPEG", "WEBP")  # of page images; a decoder that is not needed is not opened
 
 LARGEST, DEEPEST = 1 << 18, 16  # bytes of a YAML file, levels of its values
 SETTLED = 2.0  # seconds; as old a file has to be before its time tells that it did not change
@@ -218,42 +214,3 @@ def too_long(name: str) -> bool:
     """Whether no file system takes a name or a path as long as this."""
     letters = [len(part.encode("utf-8", "surrogatepass")) for part in Path(name).parts]
     return max(letters, default=0) > 200 or sum(letters) > 2_000
-
-
-def unfit(name: str) -> bool:
-    """Whether a TREC file, whose columns white space parts, cannot hold an id as it is, or would not give it back."""
-    return "%" in name or not name or any(letter.isspace() for letter in name)
-
-
-def fitted(name: str) -> str:
-    """An id without white space: that and % are percent-encoded, all else is as it was. unquote gives it back."""
-    if not unfit(name):
-        return name
-    return "".join(quote(one, safe="") if unfit(one) else one for one in name)
-
-
-def check_output(output: Path) -> None:
-    """Raise OptionError if runs cannot be written there; creates nothing."""
-    there = output.absolute()
-    while not there.exists() and there != there.parent:
-        there = there.parent
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise OptionError(f"output {str(output)!r} cannot be written: {there} is no folder this user can write to")
-
-
-def image(path: Path, data: bytes | None = None) -> Any:
-    """A page image, decoded whole: a PIL image. data: its bytes, where path is only their name.
-
-    Raises DataError if it is no image of FORMATS or is cut off.
-    """
-    try:
-        from PIL import Image
-    except ImportError:
-        raise DataError("page images need Pillow: pip install pillow") from None
-    try:
-        with Image.open(path if data is None else io.BytesIO(data), formats=FORMATS) as opened:
-            opened.load()
-            return opened
-    except Exception as error:  # Pillow's decoders raise what they like on damaged files
-        kind = "no PNG, JPEG or WebP image" if isinstance(error, Image.UnidentifiedImageError) else first_line(error)
-        raise DataError(f"{path} cannot be read ({kind}); make it again") from None

@@ -110,7 +110,7 @@ def known(names: Callable[[], Iterable[str]] | Iterable[str], noun: str | None =
 
 
 def registered(place: str, noun: str | None = None) -> Reader:
-    """A reader of a name that a room registers, such as ``vectors.lengths:FILLS``; the room is imported when a value is
+    """A reader of a name that a room registers, such as ``vectors.fills:FILLS``; the room is imported when a value is
     read."""
     return known(lambda: pkgutil.resolve_name(f"harness.{place}"), noun)
 

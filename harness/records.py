@@ -112,7 +112,7 @@ class MultiVectors:
 
     def sizes(self, rows: np.ndarray | int) -> np.ndarray:
         """Patches of some items, int64 like rows; the others are not counted."""
-        return self.offsets[np.asarray(rows) + 1] - self.offsets[rows]
+        return np.asarray(self.offsets[np.asarray(rows) + 1] - self.offsets[rows])
 
     def of(self, row: int) -> np.ndarray:
         """Vectors of one item, float16 (p, d)."""

@@ -14,20 +14,17 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
-from urllib.parse import unquote
 
 import yaml
 
-from harness import schemas
+from harness import schemas, trec
 from harness.errors import DataError, HarnessError, first_line
-from harness.files import digest, fitted, unfit, write_atomically
+from harness.files import digest, write_atomically
 from harness.records import Manifest, Result, ScoredDoc
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TAG = "harness"
-ENCODED = f"{TAG}-percent-encoded"  # the tag of a ranking whose ids are
 PARTS = ("rankings", "encoders", "state")  # what an unfinished run can go on from
 NAMES = ["dataset", "checkpoint", "arm", "inject", "pool", "measure", "baseline", "split"]
 WHOLE = ["length", "epoch", "count"]  # numbers that may be missing; a length may also be the word "slope"
@@ -118,29 +115,13 @@ class RunDirectory:
         return self.path / "rankings" / arm / pool / ("full.trec.gz" if length is None else f"L{length}.trec.gz")
 
     def write_ranking(self, path: Path, run: Iterable[ScoredDoc]) -> None:
-        """A TREC run, gzipped without a time so that equal runs are equal bytes; nine digits keep a float32 exactly.
-
-        Where an id holds white space or %, both are percent-encoded in all of the file, and its tag says so.
-        """
-        run = list(run)
-        encoded = any(unfit(one.query_id) or unfit(one.doc_id) for one in run)
-        if encoded:
-            run = [ScoredDoc(fitted(query_id), fitted(doc_id), score) for query_id, doc_id, score in run]
-        lines, last, rank, tag = [], None, 0, ENCODED if encoded else TAG
-        for query_id, doc_id, score in run:
-            rank = rank + 1 if query_id == last else 1
-            last = query_id
-            lines.append(f"{query_id} Q0 {doc_id} {rank} {score:.9g} {tag}\n")
-        write_atomically(path, gzip.compress("".join(lines).encode(), compresslevel=1, mtime=0))
+        """A TREC run, gzipped without a time so that equal runs are equal bytes."""
+        write_atomically(path, gzip.compress(trec.write(run).encode(), compresslevel=1, mtime=0))
 
     def read_ranking(self, path: Path) -> Iterator[ScoredDoc]:
         """Raises DataError if the file is not there or no TREC run."""
         with readable(path), gzip.open(path, "rt", encoding="utf-8", newline="\n") as file:
-            for line in file:
-                query_id, _, doc_id, _, score, tag = line.split(" ")
-                if tag.rstrip("\n") == ENCODED:
-                    query_id, doc_id = unquote(query_id), unquote(doc_id)
-                yield ScoredDoc(query_id, doc_id, float(score))
+            yield from trec.read(file)
 
     def has_ranking(self, path: Path) -> bool:
         """Whether a ranking is there and whole: gzip has a checksum of its own."""

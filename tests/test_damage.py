@@ -11,7 +11,7 @@ import shutil
 import numpy as np
 import pytest
 
-from harness.candidates.sources import find
+from harness.candidates import find
 from harness.files import checksum, damaged, digest, remembered, sealed
 from harness.progress import Stages
 from harness.vectors import store

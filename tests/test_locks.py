@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from harness import candidates
-from harness.candidates.sources import faiss_index
+from harness.candidates import faiss_index
 from harness.corpora.cards import Card
 from harness.corpora.origins import archive
 from harness.files import lock

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 import harness
-from harness import candidates, corpora, encoders
+from harness import corpora, encoders
 from harness.aggregators import AGGREGATORS
+from harness.candidates.pooled import mean_vectors
 from harness.engines.local import Local
 from harness.progress import Stages
 from harness.records import Arm, Candidates, ScoredDoc
@@ -197,7 +198,7 @@ def cut_before() -> Iterator[Row]:
     wanted = Candidates(queries.ids, documents.ids, every, "exact", 1.0, ranked=False)
     pool = [AGGREGATORS.make("maxsim")]
     scores = sweep(documents, queries, wanted, Arm("truncate", None, None), [256], pool, Local())
-    near = candidates.mean_vectors(queries) @ candidates.mean_vectors(documents).T
+    near = mean_vectors(queries) @ mean_vectors(documents).T
     rows = np.argsort(-near, axis=1, kind="stable")[:, :100]
     for name, theirs, ours in (
         ("exact MaxSim", MAXSIM, ndcg(dataset, scores.run("maxsim", 256, 100))),

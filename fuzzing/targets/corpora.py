@@ -12,9 +12,9 @@ import ir_measures
 from fuzzing.judging import TARGETS, Place, Target
 from fuzzing.mutating import Files
 from harness import corpora
-from harness.files import unfit
 from harness.records import Dataset, ScoredDoc
 from harness.runs import RunDirectory
+from harness.trec import unfit
 from tests.corpora import layouts
 
 LETTERS = 400  # of a note

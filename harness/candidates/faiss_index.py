@@ -111,7 +111,8 @@ def _lists(path: Path) -> Iterator[Path]:
 def nearest(path: Path, tokens: np.ndarray, asked: int) -> tuple[np.ndarray, np.ndarray]:
     """Similarities and numbers of the patches nearest to each token, each (t, asked); −1 where there are fewer."""
     with _one_thread():
-        return opened(path).search(tokens, asked)
+        similarities, numbers = opened(path).search(tokens, asked)
+    return similarities, numbers
 
 
 def placed(path: Path, spec: str, device: str) -> tuple[Any, list[str]]:
@@ -177,7 +178,7 @@ def _groups(vectors: MultiVectors, most: int) -> Iterator[list[int]]:
         yield group
 
 
-def _inverted(index):
+def _inverted(index: Any) -> Any:
     """The inverted lists inside an index, behind whatever transforms it, or None."""
     import faiss
 

@@ -15,7 +15,7 @@ from harness.progress import Advance
 from harness.records import Candidates
 from harness.scoring.injected import corpus_norm
 from harness.statistics.tables import HIJACK
-from harness.vectors.injection import Injection
+from harness.vectors.injections import Injection
 
 COLUMNS = ["query_id", "doc_id", "inject", "count", "token", "before_patch", "before_text", "before_similarity"]
 COLUMNS += ["after_source", "after_patch", "after_similarity"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -15,7 +16,6 @@ from harness.commands.questions import Distributed, Running
 from harness.engines import ENGINES, Engine
 from harness.engines.local import cores
 from harness.errors import OptionError, Problems
-from harness.files import check_output
 from harness.options import C, Config, options, resolve
 from harness.progress import Stages
 from harness.records import Manifest
@@ -128,6 +128,15 @@ def named(kind: type[Config], arguments: Sequence[Any], given: Mapping[str, Any]
         raise OptionError(f"harness {kind.command} takes its options by name, not {str(arguments[0])[:40]!r}")
     several = next(isinstance(field.default, tuple) for field in fields(kind) if field.name == names[0])
     return {**given, names[0]: list(map(str, arguments)) if several else str(arguments[0])}
+
+
+def check_output(output: Path) -> None:
+    """Raise OptionError if runs cannot be written there; creates nothing."""
+    there = output.absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise OptionError(f"output {str(output)!r} cannot be written: {there} is no folder this user can write to")
 
 
 def make_engine(name: str, address: str | None) -> Engine:

@@ -24,7 +24,8 @@ from harness.runs import RunDirectory, slug
 from harness.scoring import padded
 from harness.scoring.sweep import sweep
 from harness.statistics import measures, tables
-from harness.vectors.lengths import make_arm, streams
+from harness.vectors.arms import make_arm
+from harness.vectors.streams import streams
 
 Cell = tuple[str, str, int | None, list[ScoredDoc]]
 """Arm, pool, length (None: the candidates' own ranking), and the cell's ranking."""

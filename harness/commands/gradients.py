@@ -63,12 +63,12 @@ def run(config: GradientsConfig, context: RunContext) -> Result:
 
 def pairs(config: GradientsConfig, inputs: Inputs) -> list[tuple[int, int]]:
     """(query row, document row) of judged-relevant pairs: all, or as many as asked, drawn by the seed."""
-    query_rows = {name: row for row, name in enumerate(inputs.queries.ids)}
     document_rows = {name: row for row, name in enumerate(inputs.documents.ids)}
     relevant = [
-        (query_rows[qrel.query_id], document_rows[qrel.doc_id])
-        for qrel in inputs.dataset.qrels
-        if qrel.relevance > 0 and qrel.doc_id in document_rows
+        (query, document_rows[name])
+        for query, names in enumerate(map(inputs.dataset.relevant.__getitem__, inputs.queries.ids))
+        for name in names
+        if name in document_rows
     ]
     chosen = generator(config.seed, "pairs").permutation(len(relevant))[: config.pairs]
     return [relevant[at] for at in sorted(chosen)]

@@ -15,8 +15,9 @@ from harness.registry import Registry
 
 OPTIONS = {
     "pool": "aggregators.AGGREGATORS",
-    "fill": "vectors.lengths.FILLS",
-    "inject": "vectors.injection.INJECTIONS",
+    "arms": "vectors.arms.ARMS",
+    "fill": "vectors.fills.FILLS",
+    "inject": "vectors.injections.INJECTIONS",
     "candidates": "candidates.SOURCES",
     "start": "training.projection.BEGINNINGS",
     "format": "encoders.formats.FORMATS",

@@ -133,7 +133,7 @@ class Reranking(Retrieval):
 def arms() -> Any:
     return option(
         ("truncate", "pad"),
-        readers.each(readers.registered("vectors.lengths:ARMS", "arm")),
+        readers.each(readers.registered("vectors.arms:ARMS", "arm")),
         "How documents reach a length: truncate, pad, equalize.",
     )
 
@@ -141,7 +141,7 @@ def arms() -> Any:
 def fill() -> Any:
     return option(
         "distractor",
-        readers.registered("vectors.lengths:FILLS"),
+        readers.registered("vectors.fills:FILLS"),
         "What the added patches are: distractor, gaussian, repeat, zero.",
     )
 
@@ -153,7 +153,7 @@ def lengths(default: tuple[int, ...] = (32, 64, 128, 256), help: str = "Patches 
 def inject() -> Any:
     return option(
         ("hard", "spike", "gaussian"),
-        readers.each(readers.registered("vectors.injection:INJECTIONS", "injection")),
+        readers.each(readers.registered("vectors.injections:INJECTIONS", "injection")),
         "Kinds of injected patches: hard, spike, gaussian.",
     )
 

@@ -12,9 +12,9 @@ from typing import Any
 from rich.console import Console
 
 from harness import commands, readers
-from harness.commands.context import RunContext
+from harness.commands.context import RunContext, check_output
 from harness.errors import DataError, HarnessError, OptionError, Problems
-from harness.files import check_output, write_atomically
+from harness.files import write_atomically
 from harness.options import Config, option, resolve
 from harness.records import Manifest
 from harness.reports import terminal

@@ -26,7 +26,7 @@ from harness.scoring import padded
 from harness.scoring.injected import AttackScores, attack
 from harness.scoring.sweep import sweep
 from harness.statistics import measures, tables
-from harness.vectors.injection import Injection
+from harness.vectors.injections import Injection
 
 
 @dataclass(frozen=True)

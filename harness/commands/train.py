@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from rich.console import Console
@@ -29,6 +30,7 @@ from harness.runs import RunDirectory, slug
 from harness.scoring import product
 from harness.scoring.gemm import one_thread_each
 from harness.training import state
+from harness.training.examples import batches
 from harness.training.loop import Recipe, fit, restore, state_of
 from harness.training.material import Material, gather, judge
 
@@ -279,10 +281,9 @@ def learn(
     else:
         model.eval()
         judged(0, None)
-    for epoch, loss in fit(
-        model, aggregator, material.judged, material.learned, recipe, optimizer, epochs[-1]["epoch"]
-    ):
-        judged(epoch, loss)
+    drawn = functools.partial(batches, material.judged, material.learned, recipe.batch, recipe.seed)
+    for epoch, losses in fit(model, aggregator, drawn, recipe, optimizer, epochs[-1]["epoch"]):
+        judged(epoch, float(np.mean(losses.tolist())))
     best = state.read(place / "best.safetensors", tell)
     if best is None:
         raise DataError(f"{place} was damaged while it was used; the same command trains again")

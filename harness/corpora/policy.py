@@ -16,8 +16,9 @@ from harness.corpora.cards import Card
 from harness.corpora.collection import Collection
 from harness.corpora.notes import Notes, counted
 from harness.errors import DataError, Problems, examples
-from harness.files import json_list, unfit
+from harness.files import json_list
 from harness.records import Dataset, Document, Qrel, Query, content
+from harness.trec import unfit
 
 Item = TypeVar("Item", Document, Query)
 

@@ -21,7 +21,8 @@ from harness.encoders import colpali_files as files
 from harness.encoders.base import FAMILIES
 from harness.encoders.transformer import TOKENIZER, identity, quiet, tensors
 from harness.errors import DataError, examples, first_line
-from harness.files import digest, image
+from harness.files import digest
+from harness.images import image
 from harness.records import Document, Page, Query
 
 PAGES, QUERIES = 2, 16  # items a batch; a page is hundreds of tokens

@@ -31,7 +31,7 @@ from harness.scoring.sweep import sweep
 from harness.silence import silent
 from harness.statistics import measures, tables
 from harness.vectors import store
-from harness.vectors.lengths import make_arm
+from harness.vectors.arms import make_arm
 
 STORED = 1 << 26  # bytes of vectors that are written and read
 ENCODED = 8192  # tokens that an encoder is timed on

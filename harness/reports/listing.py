@@ -33,7 +33,7 @@ def pools(_: Path) -> Rows:
 
 
 def fills(_: Path) -> Rows:
-    from harness.vectors.lengths import FILLS
+    from harness.vectors.fills import FILLS
 
     for name in FILLS:
         yield name, _claim(FILLS[name])

@@ -14,9 +14,9 @@ from pyarrow import csv
 
 from harness import schemas
 from harness.errors import OptionError
-from harness.files import fitted
 from harness.records import Manifest
-from harness.runs import ENCODED, RunDirectory, readable
+from harness.runs import RunDirectory, readable
+from harness.trec import ENCODED, fitted
 
 
 @dataclass(frozen=True)

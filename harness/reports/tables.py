@@ -14,7 +14,7 @@ from rich.table import Table
 from harness.records import Manifest
 from harness.reports.claims import rule
 from harness.statistics import tables as statistics
-from harness.vectors.lengths import ARMS
+from harness.vectors import arms
 
 
 def show(summary: pd.DataFrame, tests: pd.DataFrame, manifest: Manifest, path: str, console: Console) -> None:
@@ -93,7 +93,7 @@ def sloped(arm: str, manifest: Manifest) -> list[int]:
 
 def about_arm(arm: str, manifest: Manifest) -> str:
     """What an arm does, with what, and from which length on nothing changes."""
-    about = f"{ARMS[arm]}{about_fill(arm, manifest)}."
+    about = f"{arms.about(arm)}{about_fill(arm, manifest)}."
     growing, lengths = sloped(arm, manifest), manifest.config["lengths"]
     if len(growing) == len(lengths):
         return about

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.records import Manifest
-from harness.vectors.lengths import ARMS
+from harness.vectors.arms import ARMS
 
 MOST = 10**9  # of a whole number
 NAME = 200  # letters of a pool, a measure or an injection: they name files
@@ -61,7 +61,7 @@ def folders(value: Any) -> bool:
 ASKED: dict[str, Callable[[Any], bool]] = {"dataset": text, "split": text, "checkpoint": text, "pool": many(name)}
 RERANKED = ASKED | {"measures": many(name), "depth": positive, "seed": whole}
 CONFIGS: dict[str, dict[str, Callable[[Any], bool]]] = {
-    "eval": RERANKED | {"lengths": sorted_(positive), "arms": many(ARMS.__contains__)},
+    "eval": RERANKED | {"lengths": sorted_(positive), "arms": many(lambda arm: arm in ARMS)},
     "stress": RERANKED | {"inject": many(name), "counts": sorted_(whole), "cosine": real, "tokens": whole},
     "gradients": ASKED | {"lengths": sorted_(positive)},
     "synth": {

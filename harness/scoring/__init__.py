@@ -14,7 +14,7 @@ COMPILERS = ("numba", "llvmlite")
 
 def compiled_sources() -> list[Path]:
     """Every file that a compiled function may take code or a constant from."""
-    return sorted([*(PACKAGE / "scoring").rglob("*.py"), PACKAGE / "vectors" / "injection.py"])
+    return sorted([*(PACKAGE / "scoring").rglob("*.py"), PACKAGE / "vectors" / "injections" / "base.py"])
 
 
 @functools.cache

@@ -24,7 +24,7 @@ from harness.aggregators.mean import Mean
 from harness.aggregators.softmax import Softmax
 from harness.aggregators.topk import TopK
 from harness.scoring.padded import Piece, score_pieces
-from harness.vectors.lengths import Streams
+from harness.vectors.streams import Streams
 
 if TYPE_CHECKING:
     from harness.scoring.sweep import Run

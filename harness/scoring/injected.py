@@ -26,10 +26,10 @@ from harness.scoring.padded import Piece, products, score_pieces
 from harness.scoring.products import compare, shape, spaces, write
 from harness.scoring.sweep import Run, invert, state_rows, ways
 from harness.scoring.tiles import room
-from harness.vectors.injection import BANK, Injection
-from harness.vectors.lengths import Streams
-from harness.vectors.lengths import streams as length_streams
+from harness.vectors.injections.base import BANK, Injection
 from harness.vectors.shards import part
+from harness.vectors.streams import Streams
+from harness.vectors.streams import streams as length_streams
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from harness.aggregators import MASKED, Aggregator
 from harness.errors import first_line
-from harness.vectors.lengths import Streams
 from harness.vectors.shards import part
+from harness.vectors.streams import Streams
 
 if TYPE_CHECKING:
     from harness.scoring.sweep import Run

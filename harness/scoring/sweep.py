@@ -16,8 +16,8 @@ from harness.records import Arm, Candidates, MultiVectors, SweepScores
 from harness.scoring import gemm, padded, tiles
 from harness.scoring.compiled import score_run
 from harness.scoring.kernels import Kernel, kernel_of
-from harness.vectors.lengths import Streams, streams
 from harness.vectors.shards import part, stream
+from harness.vectors.streams import Streams, streams
 
 RUN = 128  # documents a task: enough that the work around a task is small, and many enough to balance cores
 

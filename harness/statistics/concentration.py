@@ -76,13 +76,14 @@ def sensitivity(aggregator: Aggregator, sims: Tensor) -> Tensor:
 def automatic(aggregator: Aggregator, sims: Tensor) -> Tensor:
     """∂φ_i/∂S_ij by autograd; a token's score depends on its own row alone."""
     leaf = sims.detach().clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(aggregator(leaf).sum(), leaf)
+    gradient: Tensor = torch.autograd.grad(aggregator(leaf).sum(), leaf)[0]
     return gradient
 
 
 def patch_gradients(aggregator: Aggregator, query: Tensor, document: Tensor) -> Tensor:
     """‖∂score/∂d_j‖ for every patch: (…, t, d), (…, p, d) → (…, p). ∂score/∂d_j = Σ_i ∂φ_i/∂S_ij · q_i."""
-    return (sensitivity(aggregator, query @ document.mT).mT @ query).norm(dim=-1)
+    norms: Tensor = (sensitivity(aggregator, query @ document.mT).mT @ query).norm(dim=-1)
+    return norms
 
 
 def gini(g: np.ndarray) -> np.ndarray:
@@ -92,7 +93,7 @@ def gini(g: np.ndarray) -> np.ndarray:
     """
     ordered = np.sort(np.asarray(g, float), axis=-1)
     with np.errstate(invalid="ignore"):
-        return 1 - 2 * np.cumsum(ordered, axis=-1).sum(-1) / (ordered.shape[-1] * ordered.sum(-1))
+        return np.asarray(1 - 2 * np.cumsum(ordered, axis=-1).sum(-1) / (ordered.shape[-1] * ordered.sum(-1)))
 
 
 def concentration(g: np.ndarray) -> Concentration:

@@ -137,4 +137,4 @@ def slopes(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Least-squares change of a measure for each doubling of the length: (L, Q) → (Q)."""
     x = np.log2(np.asarray(lengths, float))
     x = x - x.mean()
-    return x @ values / (x @ x)
+    return np.asarray(x @ values / (x @ x))

@@ -13,6 +13,7 @@ import contextlib
 import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import ir_measures
 import numpy as np
@@ -50,7 +51,8 @@ def _accepted(name: str) -> ir_measures.Measure:
     """The measure, tried on a few rankings. Raises OptionError with what is wrong with it."""
     try:
         measure = _read(name)
-        supported = ir_measures.DefaultPipeline.supports(measure)
+        pipeline: Any = ir_measures.DefaultPipeline
+        supported = pipeline.supports(measure)
     except Exception as error:  # Python's grammar and the constructors raise whatever they do
         reason = re.sub(r"invalid param (\w+)=<object.*", r"\1 is missing", first_line(error))
         lacks = "lacks a whole-number cutoff" if reason == "cutoff is missing" else f"cannot be read ({reason})"
@@ -82,8 +84,9 @@ def _read(name: str) -> ir_measures.Measure:
         params, node = {str(one.arg): ast.literal_eval(one.value) for one in node.keywords}, node.func
     if not isinstance(node, ast.Name):
         raise ValueError("a measure is Name, Name@10 or Name(key=value)@10")
-    measure = ir_measures.measures.registry[node.id]
-    return measure(**params | ({} if at is None else {measure.AT_PARAM: at}))
+    kind = ir_measures.measures.registry[node.id]
+    measure: ir_measures.Measure = kind(**params | ({} if at is None else {kind.AT_PARAM: at}))
+    return measure
 
 
 def cutoff(name: str) -> int | None:

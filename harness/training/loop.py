@@ -1,8 +1,8 @@
-"""In-batch InfoNCE on judged pairs, an epoch at a time, to go on from where it was cut off."""
+"""In-batch InfoNCE, an epoch at a time, to go on from where it was cut off."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from harness.aggregators import Aggregator
 from harness.errors import DataError
 from harness.records import MultiVectors
 from harness.scoring.contrast import contrast
-from harness.training.examples import Batch, Relevant, batches
+from harness.training.examples import Batch
 
 CHUNK = 64  # items encoded at a time where no gradient is needed
 
@@ -28,9 +28,11 @@ class Model(Protocol):
 
     def train(self, seed: int) -> None:
         """Before an epoch: dropout on, where there is any, and drawn from the seed."""
+        return
 
     def eval(self) -> None:
-        """Before vectors are measured: dropout off."""
+        """Before vectors are measured: dropout off, where there is any."""
+        return
 
 
 @dataclass(frozen=True)
@@ -47,29 +49,29 @@ class Recipe:
 def fit(
     model: Model,
     aggregator: Aggregator,
-    judged: Relevant,
-    queries: np.ndarray,
+    batches: Callable[[int], Iterable[Batch]],
     recipe: Recipe,
     optimizer: torch.optim.Optimizer,
     done: int = 0,
-) -> Iterator[tuple[int, float]]:
-    """Yield (epoch, mean loss) after each epoch that is not done yet. Raises DataError if weights are not finite.
+) -> Iterator[tuple[int, torch.Tensor]]:
+    """Yield (epoch, losses of its batches) after each epoch that is not done yet, of batches(epoch).
 
-    The result is a function of the model's beginning and the recipe, wherever training was cut off and gone on with.
+    The result is a function of the model's beginning, the batches and the recipe, wherever training was cut off and
+    gone on with. Raises DataError if weights are not finite.
     """
     for epoch in range(done + 1, recipe.epochs + 1):
         model.train(recipe.seed * 10_000 + epoch)
         losses = []
-        for batch in batches(judged, queries, recipe.batch, recipe.seed, epoch):
+        for batch in batches(epoch):
             loss = info_nce(model, aggregator, batch, recipe.temperature)
             optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
-            losses.append(float(loss.detach()))
+            losses.append(loss.detach())
         if not all(weight.isfinite().all() for weight in model.parameters):
             raise DataError(f"training diverged under {aggregator}, seed {recipe.seed}, epoch {epoch}; lower --rate")
         model.eval()
-        yield epoch, float(np.mean(losses))
+        yield epoch, torch.stack(losses)
 
 
 def info_nce(model: Model, aggregator: Aggregator, batch: Batch, temperature: float) -> torch.Tensor:

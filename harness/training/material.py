@@ -16,7 +16,7 @@ from harness.encoders.transformer import positions
 from harness.errors import DataError, OptionError
 from harness.files import cache_folder, digest
 from harness.progress import Stages
-from harness.records import Arm, Candidates, Dataset, MultiVectors
+from harness.records import Candidates, Dataset, MultiVectors
 from harness.scoring.sweep import sweep
 from harness.statistics import measures
 from harness.training import examples
@@ -24,9 +24,9 @@ from harness.training.encoder import Whole
 from harness.training.loop import Model, multivectors
 from harness.training.projection import BEGINNINGS, Projection
 from harness.vectors import store
+from harness.vectors.arms import WHOLE
 
 ALL = 50_000  # documents up to which a frozen backbone encodes the corpus: evaluations of the checkpoints need it too
-WHOLE = Arm("truncate", None, None)
 DIM, QUERY_LENGTH = 128, 32  # where neither the question, the checkpoint nor the dataset says
 
 

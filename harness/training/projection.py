@@ -10,9 +10,10 @@ import torch
 from harness.randomness import generator
 from harness.records import MultiVectors
 from harness.registry import Registry
+from harness.training.loop import Model
 
 
-class Projection:
+class Projection(Model):
     """normalize(W v) for every vector v of the backbone; W (dim, hidden) is what is trained.
 
     length: patches a document is cut to.
@@ -28,12 +29,6 @@ class Projection:
         parts = [store.of(row)[:length] for row in rows.tolist()]
         stacked = torch.from_numpy(np.concatenate(parts)).to(self.weight.device).float()  # (Σp, h)
         return torch.nn.functional.normalize(stacked @ self.weight.T, dim=-1), [len(part) for part in parts]
-
-    def train(self, seed: int) -> None:
-        """Nothing is drawn: a projection has no dropout."""
-
-    def eval(self) -> None:
-        """Nothing changes: a projection has no dropout."""
 
 
 BEGINNINGS: Registry[Callable[[int, int, int], np.ndarray]] = Registry("beginning")

@@ -10,16 +10,15 @@ import numpy as np
 import torch
 
 from harness.aggregators import Aggregator
-from harness.records import Arm, Candidates, MultiVectors, Qrel, rank
+from harness.records import Candidates, MultiVectors, Qrel, rank
 from harness.scoring.injected import attack
 from harness.scoring.sweep import sweep
 from harness.statistics import measures
 from harness.statistics.concentration import gini, patch_gradients
-from harness.vectors.injection import Injection
+from harness.vectors.arms import WHOLE
+from harness.vectors.injections import Injection
 from harness.worlds.plan import Plan, Trial
 from harness.worlds.vectors import Split, encode, galleries
-
-WHOLE = Arm("truncate", None, None)
 
 
 @dataclass(frozen=True)

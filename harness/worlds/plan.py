@@ -45,7 +45,7 @@ class Plan(Config):
     )
     inject: tuple[str, ...] = option(
         ("hard", "spike", "gaussian"),
-        each(registered("vectors.injection:INJECTIONS", "injection")),
+        each(registered("vectors.injections:INJECTIONS", "injection")),
         "Kinds of injected patches: hard, spike, gaussian.",
     )
     counts: tuple[int, ...] = option(

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
 
 from harness.aggregators import Aggregator
 from harness.encoders import concepts
-from harness.errors import DataError
 from harness.randomness import generator
-from harness.scoring.contrast import contrast
+from harness.training.examples import Batch
+from harness.training.loop import Model, Recipe
+from harness.training.loop import fit as fit_epochs
 from harness.worlds.plan import Plan, Trial
 from harness.worlds.vectors import Split
 
 Network = torch.nn.Sequential
+
+
+class Encoder(Model):
+    """The study's network over a split; documents, then their hard negatives, are cut to ``length`` patches."""
+
+    def __init__(self, network: Network, split: Split, length: int):
+        self.network, self.parameters = network, list(network.parameters())
+        documents = torch.cat([split.documents[:, :length], split.negatives[:, :length]])
+        self.items = {"query": split.queries, "document": documents}
+
+    def vectors(self, rows: np.ndarray, role: str) -> tuple[torch.Tensor, list[int]]:
+        items = self.items[role]
+        chosen = items[torch.from_numpy(rows).to(items.device)]  # (n, p, d)
+        return concepts.apply(self.network, chosen.flatten(0, 1)), [chosen.shape[1]] * len(rows)
 
 
 def fit(
@@ -28,35 +42,26 @@ def fit(
 ) -> Network:
     """Train the study's encoder; ``after(epoch, mean loss, network)`` is called before the first epoch and after each.
 
-    Beginnings and batches are a function of the seed alone, the same under every pool.
+    Beginnings and batches are a function of the seed only, the same under every pool.
     """
-    device = train.queries.device
-    trained = concepts.network(plan.dim, plan.width, generator(trial.seed, "network")).to(device)
-    optimizer = torch.optim.Adam(trained.parameters(), plan.rate)
+    trained = concepts.network(plan.dim, plan.width, generator(trial.seed, "network")).to(train.queries.device)
+    model = Encoder(trained, train, trial.train_length)
+    optimizer = torch.optim.Adam(model.parameters, plan.rate)
+    recipe = Recipe(plan.epochs, plan.batch, plan.rate, plan.temperature, trial.seed)
     after(0, None, trained)
-    for epoch in range(1, plan.epochs + 1):
-        order = torch.from_numpy(generator(trial.seed, "order", str(epoch)).permutation(plan.queries)).to(device)
-        losses = []
-        for batch in order.split(plan.batch):
-            loss = info_nce(aggregator, trained, train, batch, trial.train_length, plan)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.detach())
-        if not all(weights.isfinite().all() for weights in trained.parameters()):
-            raise DataError(f"training diverged under {trial.pool}, seed {trial.seed}, epoch {epoch}; lower --rate")
-        after(epoch, float(torch.stack(losses).mean()), trained)
+    for epoch, losses in fit_epochs(model, aggregator, lambda epoch: batches(plan, trial, epoch), recipe, optimizer):
+        after(epoch, float(losses.mean()), trained)
     return trained
 
 
-def info_nce(
-    aggregator: Aggregator, trained: Network, train: Split, batch: torch.Tensor, length: int, plan: Plan
-) -> torch.Tensor:
-    """Mean over the batch's queries of −log softmax(score/temperature) of their own document among the batch's."""
-    documents = train.documents[batch, :length]  # (B, M, d)
-    if plan.negatives:
-        documents = torch.cat([documents, train.negatives[batch, :length]])
-    tokens, patches = (concepts.apply(trained, part.flatten(0, 1)) for part in (train.queries[batch], documents))
-    counts = [np.full(len(part), part.shape[1]).tolist() for part in (train.queries[batch], documents)]
-    scores = contrast(aggregator, tokens, counts[0], patches, counts[1])  # (B, D)
-    return cross_entropy(scores / plan.temperature, torch.arange(len(batch), device=scores.device))
+def batches(plan: Plan, trial: Trial, epoch: int) -> Iterator[Batch]:
+    """An epoch: every query once, in an order drawn anew."""
+    order = generator(trial.seed, "order", str(epoch)).permutation(plan.queries)
+    for start in range(0, plan.queries, plan.batch):
+        yield batch_of(order[start : start + plan.batch], plan)
+
+
+def batch_of(queries: np.ndarray, plan: Plan) -> Batch:
+    """Some queries with their own documents and, if asked for, hard negatives."""
+    documents = np.concatenate([queries, queries + plan.queries]) if plan.negatives else queries
+    return Batch(queries, documents, np.arange(len(queries)), np.zeros((len(queries), len(documents)), bool))

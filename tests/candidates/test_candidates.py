@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from harness import corpora
-from harness.candidates import sources as candidates
-from harness.candidates.sources import SOURCES, Search, faiss_index, find, index_spec
+from harness.candidates import SOURCES, Search, faiss_index, find
+from harness.candidates.faiss import index_spec
 from harness.errors import DataError, OptionError
 from harness.progress import Stages
 from harness.records import Dataset, Document, MultiVectors, Qrel, Query
@@ -91,7 +91,7 @@ def approximate_maxsim(documents, queries, query, per_token):
 @pytest.mark.parametrize("per_token", [1, 6, 40, 256])
 @pytest.mark.parametrize("depth", [3, 10])
 def test_faiss_ranks_as_the_rule_says(tmp_path, monkeypatch, per_token, depth):
-    monkeypatch.setattr(candidates, "PER_TOKEN", per_token)
+    monkeypatch.setattr("harness.candidates.faiss.PER_TOKEN", per_token)
     found = find("faiss", search(DOCUMENTS, QUERIES, tmp_path, depth))
     assert found.source == "faiss Flat" and found.ranked and found.rows.shape == (3, depth)
     for query in range(3):
@@ -187,7 +187,7 @@ def test_an_index_without_lists_is_not_for_a_disk(tmp_path):
 
 def test_pooled_ranks_the_same_a_query_at_a_time(tmp_path, monkeypatch):
     whole = find("pooled", search(MANY, ASKED, tmp_path, 9)).rows
-    monkeypatch.setattr(candidates, "SCORES", 1)
+    monkeypatch.setattr("harness.candidates.pooled.SCORES", 1)
     np.testing.assert_array_equal(find("pooled", search(MANY, ASKED, tmp_path, 9)).rows, whole)
 
 
@@ -266,7 +266,7 @@ def test_pooled_ranks_by_normalised_means(tmp_path, depth):
 @pytest.mark.parametrize("source", RANKED)
 def test_ties_are_cut_as_trec_eval_orders_them(tmp_path, monkeypatch, source, per_token):
     """By the ids, the greatest first, wherever a document stands; however many tie, and whatever FAISS finds first."""
-    monkeypatch.setattr(candidates, "PER_TOKEN", per_token)
+    monkeypatch.setattr("harness.candidates.faiss.PER_TOKEN", per_token)
     ids = [f"{number:x}" for number in np.random.default_rng(0).permutation(3000)]
     same = dataclasses.replace(multivectors([1] * 3000), vectors=np.full((3000, 16), 0.25, np.float16), ids=ids)
     rows = find(source, search(same, QUERIES, tmp_path, 4)).rows

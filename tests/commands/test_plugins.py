@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 import harness
 from harness import plugins
 from harness.aggregators import AGGREGATORS
-from harness.candidates.sources import SOURCES, exact
+from harness.candidates import SOURCES
+from harness.candidates.exact import exact
 from harness.commands import provenance
 from harness.commands.eval import EvalConfig
 from harness.commands.plugged import plugged
@@ -27,8 +28,8 @@ from harness.options import resolve
 from harness.progress import Stages
 from harness.runs import RunDirectory
 from harness.vectors import store
-from harness.vectors.injection import INJECTIONS
-from harness.vectors.lengths import FILLS
+from harness.vectors.fills import FILLS
+from harness.vectors.injections import INJECTIONS
 from tests.conftest import TINY, documents
 
 QUESTION = {"dataset": str(TINY), "arms": "truncate", "lengths": [8], "candidates": "exact", "measures": "R@1"}
@@ -198,7 +199,7 @@ def test_whatever_a_question_names_is_found_and_only_that(registry, kind, option
 
 
 def test_edited_code_of_a_candidate_source_or_an_encoder_is_no_cache_hit(tmp_path, monkeypatch):
-    from harness.candidates.sources import find
+    from harness.candidates import find
     from tests.candidates.test_candidates import ASKED, MANY, named, search
 
     one, digests = search(named(MANY, "documents"), named(ASKED, "queries"), tmp_path), iter("ab")

@@ -22,10 +22,11 @@ from harness.errors import DataError, OptionError
 from harness.files import digest
 from harness.options import resolve
 from harness.statistics.concentration import gini, patch_gradients
+from harness.training.loop import info_nce
 from harness.worlds import analysis
 from harness.worlds.measuring import encoded, ginis, recall
 from harness.worlds.plan import Trial
-from harness.worlds.training import fit, info_nce
+from harness.worlds.training import Encoder, batch_of, fit
 from harness.worlds.vectors import split
 
 TINY = {
@@ -128,6 +129,11 @@ def test_tests_are_paired_by_seed_and_slopes_are_per_doubling(done):
         assert (family["p_holm"].dropna() >= family["p"][family["p_holm"].notna()]).all()
 
 
+def loss_of(aggregator, network, train, queries, config):
+    """Of one batch, documents cut to 12 patches."""
+    return info_nce(Encoder(network, train, 12), aggregator, batch_of(queries, config), config.temperature).item()
+
+
 def test_training_lowers_the_loss_and_raises_recall_of_the_training_set():
     config = plan(epochs=30, every=30, rate=0.01)
     train, losses, figures = training_set(config), [], []
@@ -136,7 +142,7 @@ def test_training_lowers_the_loss_and_raises_recall_of_the_training_set():
         losses.append(loss)
         if epoch in (0, 30):
             with torch.no_grad():
-                figures.append(float(info_nce(aggregator, trained, train, torch.arange(16), 12, config)))
+                figures.append(loss_of(aggregator, trained, train, np.arange(16), config))
 
     aggregator = AGGREGATORS.make("maxsim")
     fit(aggregator, train, Trial("maxsim", 0, 12, 4), config, after)
@@ -157,7 +163,7 @@ def test_the_loss_is_in_batch_info_nce():
     for number, query in enumerate(queries):
         scores = torch.stack([aggregator(query @ one.T).sum() / 2.0 for one in candidates])
         expected -= scores.log_softmax(0)[number].item() / 3
-    assert info_nce(aggregator, net, train, batch, 12, config).item() == pytest.approx(expected, rel=1e-5)
+    assert loss_of(aggregator, net, train, batch.numpy(), config) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_training_that_diverges_says_so():

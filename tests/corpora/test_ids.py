@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import harness
 from harness import corpora
-from harness.candidates.sources import find
+from harness.candidates import find
 from harness.errors import DataError
 from harness.records import Document, Query
 from tests.candidates.test_candidates import search

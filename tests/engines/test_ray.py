@@ -26,7 +26,7 @@ from harness.progress import Stages
 from harness.scoring import sweep as scoring
 from harness.scoring.sweep import sweep
 from harness.vectors import store
-from harness.vectors.lengths import make_arm
+from harness.vectors.arms import make_arm
 from tests.conftest import TINY, all_candidates, documents, multivectors
 
 ray = pytest.importorskip("ray", reason="the cluster engine needs the extra ray")

@@ -15,15 +15,15 @@ import torch
 
 import harness
 from harness.aggregators import AGGREGATORS
-from harness.candidates.sources import find
+from harness.candidates import find
 from harness.commands.context import RunContext
 from harness.engines.local import Local
 from harness.records import Candidates
 from harness.scoring import padded
 from harness.scoring.injected import attack
 from harness.scoring.sweep import sweep
-from harness.vectors.injection import Injection
-from harness.vectors.lengths import make_arm
+from harness.vectors.arms import make_arm
+from harness.vectors.injections import Injection
 from tests.candidates.test_candidates import search
 from tests.conftest import TINY, all_candidates, multivectors
 

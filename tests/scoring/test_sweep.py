@@ -13,7 +13,9 @@ from harness.aggregators import AGGREGATORS
 from harness.engines.local import Local
 from harness.records import Candidates
 from harness.scoring.sweep import sweep
-from harness.vectors.lengths import FILLS, make_arm, streams
+from harness.vectors.arms import make_arm
+from harness.vectors.fills import FILLS
+from harness.vectors.streams import streams
 from tests.aggregators.test_laws import loop
 from tests.conftest import all_candidates, multivectors
 

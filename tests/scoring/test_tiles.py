@@ -15,8 +15,8 @@ from harness.scoring.injected import attack
 from harness.scoring.kernels.base import OPTIONS
 from harness.scoring.products import whole
 from harness.scoring.sweep import sweep
-from harness.vectors.injection import Injection
-from harness.vectors.lengths import make_arm
+from harness.vectors.arms import make_arm
+from harness.vectors.injections import Injection
 
 unit = pytest.mark.skipif(not tiles.available(), reason="this processor has no matrix unit for bfloat16")
 

@@ -15,7 +15,7 @@ from harness.commands.stress import StressConfig
 from harness.records import Manifest
 from harness.reports.terminal import SHOWS
 from harness.runs import RunDirectory
-from harness.vectors.lengths import make_arm
+from harness.vectors.arms import make_arm
 
 WIDTH = 80
 

@@ -23,7 +23,8 @@ from harness.corpora.judgments import identifier
 from harness.corpora.lines import SHOWN, Reading
 from harness.corpora.rows import PARQUET
 from harness.errors import DataError, Problems, examples
-from harness.files import cache_folder, checksum, digest, image, write_atomically
+from harness.files import cache_folder, checksum, digest, write_atomically
+from harness.images import image
 from harness.records import Document, Page
 
 ABOUT = "folder of pages"

@@ -13,7 +13,8 @@ from harness.engines.local import Local
 from harness.records import Arm, Candidates
 from harness.scoring.injected import attack
 from harness.scoring.sweep import sweep
-from harness.vectors.injection import BANK, INJECTIONS, Injection
+from harness.vectors.injections import INJECTIONS, Injection
+from harness.vectors.injections.base import BANK
 from tests.conftest import all_candidates, multivectors
 
 COUNTS = (0, 1, 5, 30)

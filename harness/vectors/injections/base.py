@@ -18,7 +18,6 @@ from harness.registry import Registry
 BANK = 1024  # patches a query's bank holds
 SHIFT = np.uint64(54)  # leaves numbers below BANK of 64 bits
 STEP = np.uint64(0x9E3779B97F4A7C15)  # between two states of a SplitMix64 generator
-JITTER = 0.1  # norm of the noise added to a spike, itself of norm 1
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Injection:
     def bank(self, query_id: str, tokens: np.ndarray, norm: float) -> np.ndarray:
         """The query's bank, float32 (BANK, d), every patch of the given norm. tokens: float32 (t, d)."""
         made = INJECTIONS[self.kind](self, tokens, generator(self.seed, "bank", self.kind, query_id))
-        return np.float32(norm) * _unit(made)
+        return np.float32(norm) * unit(made)
 
     def stream(self, name: str) -> np.uint64:
         """What a query's or a document's id brings to the picks of their pairs."""
@@ -48,7 +47,7 @@ class Injection:
         states = _mixed(queries ^ _mixed(documents))[:, None] + STEP * np.arange(
             1, max(self.counts) + 1, dtype=np.uint64
         )
-        return (_mixed(states) >> SHIFT).astype(np.int64)
+        return np.asarray(_mixed(states) >> SHIFT, np.int64)
 
 
 INJECTIONS: Registry[Callable[[Injection, np.ndarray, np.random.Generator], np.ndarray]] = Registry("injection")
@@ -58,33 +57,9 @@ def _mixed(x: np.ndarray) -> np.ndarray:
     """SplitMix64's finaliser: every bit of the result depends on every bit of x (Steele, Lea and Flood, 2014)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    return np.asarray(x ^ (x >> np.uint64(31)))
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-
-
-@INJECTIONS.register("hard")
-def hard(injection: Injection, tokens: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Aimed at a token: normalize(c·q_t + √(1−c²)·u), u random, of norm 1, orthogonal to q_t."""
-    target = _unit(tokens)[random.integers(0, len(tokens), BANK)]
-    noise = random.standard_normal(target.shape, np.float32)
-    noise = _unit(noise - (noise * target).sum(1, keepdims=True) * target)
-    return injection.cosine * target + np.sqrt(1 - injection.cosine**2) * noise
-
-
-@INJECTIONS.register("spike")
-def spike(injection: Injection, tokens: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """The normalised mean of several query tokens, jittered: one patch that speaks to many tokens."""
-    some = min(injection.tokens, len(tokens))
-    chosen = random.random((BANK, len(tokens))).argsort(axis=1)[:, :some]
-    mixed = tokens[chosen].mean(axis=1)
-    noise = _unit(random.standard_normal(mixed.shape, np.float32))
-    return _unit(mixed) + np.float32(JITTER) * noise
-
-
-@INJECTIONS.register("gaussian")
-def gaussian(injection: Injection, tokens: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Random directions: the control, which no query token asked for."""
-    return random.standard_normal((BANK, tokens.shape[1]), np.float32)
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors of norm 1 in the same directions; zeros stay zeros."""
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12))

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from harness.errors import DataError, OptionError
 from harness.records import MultiVectors
-from harness.vectors.lengths import ARMS, FILLS, make_arm, streams
+from harness.vectors.arms import ARMS, make_arm
+from harness.vectors.fills import FILLS
+from harness.vectors.streams import streams
 from tests.conftest import multivectors
 
 COUNTS = st.lists(st.integers(1, 40), min_size=2, max_size=6)
@@ -95,7 +97,7 @@ def test_the_seed_decides_what_is_random_and_nothing_else(fill, same):
 
 
 def test_documents_differ_in_their_filler(monkeypatch):
-    monkeypatch.setattr("harness.vectors.lengths.BANK", 5)  # some documents have nothing in the bank to leave out
+    monkeypatch.setattr("harness.vectors.fills.distractor.BANK", 5)  # some have nothing in the bank to leave out
     vectors = corpus([1] * 20)
     for fill in ("distractor", "gaussian"):
         fillers = [made(vectors, [40], fill=fill).filler(row).tobytes() for row in range(20)]
@@ -121,7 +123,7 @@ def test_distractors_come_from_all_over_the_corpus():
 
 @pytest.mark.parametrize("bank", [8, 50])
 def test_a_bank_smaller_than_the_corpus_keeps_every_promise(monkeypatch, bank):
-    monkeypatch.setattr("harness.vectors.lengths.BANK", bank)
+    monkeypatch.setattr("harness.vectors.fills.distractor.BANK", bank)
     vectors = corpus([10] * 12)
     owner = {patch.tobytes(): row for row in range(12) for patch in vectors.of(row)}
     short, long = made(vectors, [10, 50], "pad"), made(vectors, [10, 50, 200], "pad")
@@ -165,7 +167,7 @@ def test_one_document_has_no_distractors():
 
 
 def test_a_document_that_owns_the_whole_bank_is_named(monkeypatch):
-    monkeypatch.setattr("harness.vectors.lengths.BANK", 1)
+    monkeypatch.setattr("harness.vectors.fills.distractor.BANK", 1)
     whole, failed = made(corpus([500, 1]), [600]), []
     for row in range(2):
         try:

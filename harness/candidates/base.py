@@ -1,0 +1,89 @@
+"""The registry of candidate sources, and what a source is given and gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from harness.engines.base import Map, serial
+from harness.progress import Stages
+from harness.records import Dataset, MultiVectors
+from harness.registry import Registry
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a candidate source may look at; ``depth`` is how many documents a query it should return at most.
+
+    device: where FAISS searches if it can; engine, wide: where shards are indexed and queries searched, and where an
+    index is trained (see harness.engines.base).
+    """
+
+    dataset: Dataset
+    vectors: MultiVectors
+    queries: MultiVectors
+    depth: int
+    index: str
+    stages: Stages
+    root: Path
+    device: str = "cpu"
+    engine: Map = serial
+    wide: Map | None = None
+
+
+class Ranked(NamedTuple):
+    """What a source gives: rows int64 (Q, any), best first, −1 where empty; notes: what a run must say of them."""
+
+    rows: np.ndarray
+    notes: Sequence[str] = ()
+
+
+Source = Callable[[Search], Ranked]
+
+SOURCES: Registry[Source] = Registry("candidates")
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a source is like, for the cache and for what a run says of it.
+
+    of_text: it looks at texts, never at vectors; packages: what it finds depends on their versions; ranked: its order
+    means something, and it is cut at the depth; label: its name in a run, with what it resolved.
+    """
+
+    of_text: bool = False
+    packages: tuple[str, ...] = ()
+    ranked: bool = True
+    cached: bool = True
+    label: Callable[[Search], str] | None = None
+
+
+TRAITS: dict[str, Traits] = {}
+
+
+def source(name: str, traits: Traits) -> Callable[[Source], Source]:
+    """Register a source that is not like most, whose traits are the defaults."""
+    TRAITS[name] = traits
+    return SOURCES.register(name)
+
+
+def best(scores: np.ndarray, places: np.ndarray, depth: int) -> np.ndarray:
+    """Rows of the best scores, best first: (Q, n) → int64 (Q, depth or n); equal ones by their places (n)."""
+    if depth >= scores.shape[1]:
+        return np.lexsort((np.broadcast_to(places, scores.shape), -scores), axis=1)
+    least = np.partition(scores, -depth, axis=1)[:, -depth]
+    near = [np.flatnonzero(mine >= bound) for mine, bound in zip(scores, least, strict=True)]
+    return np.stack(
+        [rows[np.lexsort((places[rows], -mine[rows]))[:depth]] for mine, rows in zip(scores, near, strict=True)]
+    )
+
+
+def filled(found: Sequence[np.ndarray], depth: int) -> np.ndarray:
+    rows = np.full((len(found), depth), -1, np.int64)
+    for query, documents in enumerate(found):
+        rows[query, : min(len(documents), depth)] = documents[:depth]
+    return rows
