@@ -31,8 +31,8 @@ from harness.reports import charts
 from harness.reports import synth as terminal
 from harness.reports.figures import figure_one, tradeoff
 from harness.runs import RunDirectory
-from harness.scoring import product
-from harness.scoring.gemm import one_thread_each
+from harness.scoring import devices
+from harness.scoring.blas import one_thread_each
 from harness.worlds import analysis
 from harness.worlds.measuring import by_length, encoded, ginis, under_injection
 from harness.worlds.plan import Plan, Trial
@@ -91,7 +91,7 @@ CONFIG = SynthConfig
 def run(config: SynthConfig, context: RunContext) -> Study:
     """The study's synthetic experiment: train under each pool, grow documents, inject patches. Needs no data."""
     config = replace(config, counts=tuple(sorted({0, *config.counts})))  # shares are of no injection
-    key = digest(config.plain(), product.kind(context.accelerator), plugged(config))
+    key = digest(config.plain(), devices.kind(context.accelerator), plugged(config))
     directory = RunDirectory(context.output / f"{config.command}-synthetic-concepts-{key[:8]}")
     with context.alone(config, directory) as mine:
         if mine:

@@ -22,7 +22,8 @@ from harness.aggregators.laws import generic, streamed
 from harness.commands.eval import EvalConfig
 from harness.options import resolve
 from harness.scoring.kernels import kernel_of
-from harness.scoring.kernels.base import exp2_nonpositive, log_positive, widen
+from harness.scoring.kernels.base import exp2_nonpositive, log_positive
+from harness.scoring.llvm import widen
 from harness.statistics.concentration import CLOSED
 from tests.aggregators.laws import LAWS
 
