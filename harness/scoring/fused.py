@@ -18,7 +18,8 @@ import triton.language as tl
 from torch import Tensor
 
 from harness.aggregators import AGGREGATORS, MASKED, Aggregator
-from harness.aggregators.logsumexp import LogMeanExp, LogSumExp
+from harness.aggregators.logmeanexp import LogMeanExp
+from harness.aggregators.logsumexp import LogSumExp
 from harness.aggregators.maxsim import MaxSim
 from harness.aggregators.mean import Mean
 from harness.aggregators.softmax import Softmax

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.aggregators.logsumexp import LogMeanExp, LogSumExp
+from harness.aggregators.logmeanexp import LogMeanExp
+from harness.aggregators.logsumexp import LogSumExp
 from harness.aggregators.softmax import Softmax
 from harness.scoring.kernels.base import (
     BACKWARD,
