@@ -110,6 +110,7 @@ def answer(config: SynthConfig, context: RunContext, run: RunDirectory) -> None:
     notes = [
         f"Recall@1 in galleries of {config.gallery}: a query's own document and its neighbours",
         "held-out queries and documents are the same world's; injection is measured on them",
+        *devices.notes(None),
     ]
     run.write_manifest(context.manifest(config, config.seed, {}, notes, plugged(config)))
 
