@@ -16,7 +16,7 @@ from benchmarks.scoring import POOLS, records
 from benchmarks.work import LENGTHS, Work
 from harness.aggregators import AGGREGATORS
 from harness.engines.local import Local
-from harness.scoring.padded import full_precision
+from harness.scoring.pieces import full_precision
 from harness.scoring.sweep import sweep
 from harness.vectors.arms import make_arm
 

@@ -17,8 +17,8 @@ from benchmarks.work import LENGTHS, Work, products
 from harness.aggregators import AGGREGATORS
 from harness.engines.local import Local
 from harness.records import Candidates, MultiVectors
-from harness.scoring import tiles
-from harness.scoring.injected import attack
+from harness.scoring import amx
+from harness.scoring.attack import attack
 from harness.scoring.sweep import sweep
 from harness.vectors.arms import make_arm
 from harness.vectors.injections import Injection
@@ -47,7 +47,7 @@ def by_sgemm(case: Callable[[], object]) -> Callable[[], object]:
     """The same as on a processor without a unit for matrices."""
 
     def run() -> None:
-        with patch.object(tiles, "available", lambda: False):
+        with patch.object(amx, "available", lambda: False):
             case()
 
     return run
@@ -125,7 +125,7 @@ def main(work: Work, rounds: int, peers: bool) -> dict[str, dict[str, float]]:
         "harness, 4 cells": cells(work, POOLS[:1], LENGTHS),
         "harness, 1 cell": cells(work, POOLS[:1], LENGTHS[-1:]),
     }
-    if tiles.available():
+    if amx.available():
         cases |= {f"{name}, by sgemm": by_sgemm(cases[name]) for name in ("harness, 12 cells", "harness, 1 cell")}
     if peers:
         cases |= {**maxsim_cpu(work), "colbert-ai, 1 cell": colbert_ai(work), "torch loop, 12 cells": torch_loop(work)}

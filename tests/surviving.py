@@ -25,7 +25,7 @@ from harness.commands import provenance
 from harness.encoders import NAMED
 from harness.engines import kept
 from harness.reports import gradients, stress, tables
-from harness.scoring import sweep
+from harness.scoring import tasks
 from harness.vectors import store
 from tests.conftest import TINY
 
@@ -125,7 +125,7 @@ def run(trial) -> dict:
 
 
 if __name__ == "__main__":
-    store.SHARD, kept.EVERY, sweep.RUN = SHARD, 0.0, 3
+    store.SHARD, kept.EVERY, tasks.DOCUMENTS = SHARD, 0.0, 3
     provenance.git_revision = lambda: None
     NAMED.register("slow")(lambda dtype, device: Slow())
     for line in sys.stdin:

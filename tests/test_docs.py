@@ -281,9 +281,9 @@ def test_every_format_arm_fill_source_and_family_is_explained():
     from harness.aggregators import AGGREGATORS
     from harness.candidates import SOURCES
     from harness.encoders import FAMILIES
-    from harness.vectors.injections import INJECTIONS
     from harness.vectors.arms import ARMS
     from harness.vectors.fills import FILLS
+    from harness.vectors.injections import INJECTIONS
 
     for page, names in {
         "lengths": [*ARMS, *FILLS, *SOURCES],

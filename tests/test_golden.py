@@ -20,7 +20,7 @@ from harness.engines.local import Local
 from harness.errors import DataError
 from harness.options import read_config
 from harness.runs import RunDirectory
-from harness.scoring import sweep
+from harness.scoring import tasks
 from harness.vectors import store
 from tests.conftest import TINY
 
@@ -76,7 +76,7 @@ def test_the_same_question_gives_the_same_bytes_whatever_the_threads_batches_sha
     monkeypatch.setattr(context, "ENGINES", {"local": lambda: Local(threads=3)})
     monkeypatch.setattr(transformer, "TOKENS", 1)
     monkeypatch.setattr(store, "SHARD", 7)
-    monkeypatch.setattr(sweep, "RUN", 5)
+    monkeypatch.setattr(tasks, "DOCUMENTS", 5)
     again = harness.evaluate(**QUESTION, output=tmp_path)
     assert again.manifest.fingerprints["documents"] != done.manifest.fingerprints["documents"]
     for path in sorted(done.path.rglob("*")):

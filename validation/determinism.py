@@ -88,12 +88,12 @@ def child(settings: Row, command: list[str]) -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: settings["threads"]])
     from harness import cli
     from harness.encoders import transformer
-    from harness.scoring import sweep
+    from harness.scoring import tasks
     from harness.vectors import store
 
     transformer.TOKENS = settings.get("batch", transformer.TOKENS)
     store.SHARD = settings.get("shard", store.SHARD)
-    sweep.RUN = settings.get("task", sweep.RUN)
+    tasks.DOCUMENTS = settings.get("task", tasks.DOCUMENTS)
     sys.argv = ["harness", *command]
     cli.main()
 

@@ -41,6 +41,17 @@ class Aggregator:
         """Fraction (...) of the merged selection that comes from ``other``; None where an operator cannot tell."""
         return None
 
+    def gradient(self, sims: Tensor) -> Tensor:
+        """∂φ/∂similarities (..., p), none of them padded: by autograd, where an operator has no closed form.
+
+        A closed form that is inherited is the parent's: whoever changes the score gives its own.
+        """
+        import torch  # here, not above: what only names operators, such as `harness list`, need not wait for it
+
+        leaf = sims.detach().clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(self(leaf).sum(), leaf)
+        return gradient
+
     def __call__(self, sims: Tensor) -> Tensor:
         """Similarities (..., p) → scores (...), in one go."""
         return self.finish(self.reduce(sims))

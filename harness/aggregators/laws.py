@@ -156,6 +156,13 @@ def gradient(aggregator: Aggregator) -> None:
             raise AssertionError(f"{shown(leaf[0])}: gradient {whole[0].tolist()}, but finite differences differ")
 
 
+def closed(aggregator: Aggregator) -> None:
+    """The closed gradient, where there is one, is what autograd finds."""
+    for sims in (*documents(), generic(5, 30), generic(2, 1)):
+        got, expected = aggregator.gradient(sims), Aggregator.gradient(aggregator, sims)
+        same(got, expected, sims, "as a patch's gradient")
+
+
 def first_tie(aggregator: Aggregator) -> None:
     """Where patches tie, no later patch gets more gradient than the first."""
     for sims in documents():
@@ -208,4 +215,4 @@ def share(aggregator: Aggregator) -> None:
         holds(tied <= 0.5 + EXACT, sims, "patches equal to its own hold more than half")
 
 
-LAWS: tuple[Law, ...] = (split, order, tokens, mask, one_patch, gradient, first_tie, untouched, spec, share)
+LAWS: tuple[Law, ...] = (split, order, tokens, mask, one_patch, gradient, closed, first_tie, untouched, spec, share)

@@ -1,6 +1,13 @@
-"""Log-sum-exp, the smooth maximum, as it is and corrected for length."""
+"""Log-sum-exp, the smooth maximum."""
 
-from harness.aggregators.base import Aggregator, aggregator, real, require_temperature, rescale, weigh
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.aggregators.base import Aggregator, aggregator, require_temperature, rescale, weigh
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @aggregator("logsumexp")
@@ -9,37 +16,24 @@ class LogSumExp(Aggregator):
 
     tau: float = 0.1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_temperature(self.tau)
 
-    def reduce(self, sims):  # (..., p) → peak, Σ exp((s − peak)/τ), each (...)
+    def reduce(self, sims: Tensor) -> tuple[Tensor, ...]:  # (..., p) → peak, Σ exp((s − peak)/τ), each (...)
         peak, weights = weigh(sims, self.tau)
         return peak, weights.sum(-1)
 
-    def merge(self, own, other):
+    def merge(self, own: tuple[Tensor, ...], other: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         peak, a, b = rescale(own[0], other[0], self.tau)
         return peak, a * own[1] + b * other[1]
 
-    def share(self, own, other):
+    def share(self, own: tuple[Tensor, ...], other: tuple[Tensor, ...]) -> Tensor:
         _, a, b = rescale(own[0], other[0], self.tau)
         return b * other[1] / (a * own[1] + b * other[1])
 
-    def finish(self, state):
+    def finish(self, state: tuple[Tensor, ...]) -> Tensor:
         peak, total = state
         return peak + self.tau * total.log()
 
-
-@aggregator("logmeanexp")
-class LogMeanExp(LogSumExp):
-    """τ·log mean exp(s/τ): log-sum-exp less τ·log p, so that doubling a document's patches changes nothing."""
-
-    tau: float = 0.1
-
-    def reduce(self, sims):  # (..., p) → peak, Σ exp((s − peak)/τ), patches, each (...)
-        return (*super().reduce(sims), real(sims).sum(-1).to(sims.dtype))
-
-    def merge(self, own, other):
-        return (*super().merge(own[:2], other[:2]), own[2] + other[2])
-
-    def finish(self, state):
-        return super().finish(state[:2]) - self.tau * state[2].log()
+    def gradient(self, sims: Tensor) -> Tensor:
+        return (sims / self.tau).softmax(-1)

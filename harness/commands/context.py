@@ -58,7 +58,7 @@ class RunContext:
         **rest: Any,
     ) -> Manifest:
         """Where a run's numbers come from."""
-        from harness.scoring import product  # which needs torch, as reports and lists do not
+        from harness.scoring import blas, devices  # which need torch, as reports and lists do not
 
         host = {
             "machine": platform.machine(),
@@ -66,8 +66,8 @@ class RunContext:
             "cores": cores(),
             "device": self.device,
             "engine": self.engine_name,
-            "product": product.kind(self.accelerator),
-            "mkl_cbwr": product.mkl_mode(),
+            "product": devices.kind(self.accelerator),
+            "mkl_cbwr": blas.mkl_mode(),
         }
         return Manifest(
             command=config.command,
@@ -77,7 +77,7 @@ class RunContext:
             seconds=self.stages.seconds,
             core_seconds=self.stages.core_seconds,
             host=host,
-            notes=[*notes, *product.notes()],
+            notes=[*notes, *blas.notes()],
             plugins=list(plugins),
             **provenance.program(),
             **rest,

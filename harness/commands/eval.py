@@ -21,7 +21,7 @@ from harness.records import Arm, Candidates, Result, ScoredDoc, SweepScores
 from harness.reports import tables as terminal
 from harness.reports.texts import texts
 from harness.runs import RunDirectory, slug
-from harness.scoring import padded
+from harness.scoring import devices
 from harness.scoring.sweep import sweep
 from harness.statistics import measures, tables
 from harness.vectors.arms import make_arm
@@ -72,7 +72,7 @@ def compute(
         summary = tables.summarise(per_query, np.random.default_rng(config.seed))
         tests = tables.compare(per_query, list(config.pool), tables.reached(counts))
     run.write_table("texts.parquet", texts(inputs.dataset))
-    notes = [*inputs.notes, *candidates.notes, *padded.notes(context.accelerator)]
+    notes = [*inputs.notes, *candidates.notes, *devices.notes(context.accelerator)]
     done = context.manifest(
         config,
         config.seed,

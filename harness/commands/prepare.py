@@ -13,7 +13,7 @@ from harness.encoders import unknown
 from harness.files import cache_folder, digest
 from harness.records import Candidates, Dataset, MultiVectors
 from harness.runs import RunDirectory, slug
-from harness.scoring import product
+from harness.scoring import devices
 from harness.statistics import measures
 from harness.vectors import store
 
@@ -96,5 +96,5 @@ def described(config: Reranking, inputs: Inputs, chosen: Candidates) -> dict[str
 def folder(config: Retrieval, inputs: Inputs, context: RunContext) -> RunDirectory:
     """Where the run lives: the same question on the same data, by the same kind of product, is the same place."""
     name = f"{config.command}-{slug(config.dataset)}-{slug(config.checkpoint)}"
-    key = digest(config.plain(), inputs.fingerprints, product.kind(context.accelerator), inputs.plugins)
+    key = digest(config.plain(), inputs.fingerprints, devices.kind(context.accelerator), inputs.plugins)
     return RunDirectory(context.output / f"{name}-{key[:8]}")

@@ -22,8 +22,8 @@ from harness.records import Arm, Candidates, Result, rank
 from harness.reports import stress as terminal
 from harness.reports.texts import texts
 from harness.runs import RunDirectory, slug
-from harness.scoring import padded
-from harness.scoring.injected import AttackScores, attack
+from harness.scoring import devices
+from harness.scoring.attack import AttackScores, attack
 from harness.scoring.sweep import sweep
 from harness.statistics import measures, tables
 from harness.vectors.injections import Injection
@@ -86,7 +86,7 @@ def compute(
     if silent := [pool for pool in config.pool if summary.loc[summary["pool"] == pool, "hijack_rate"].isna().any()]:
         notes.append(f"{', '.join(silent)} cannot tell which part of a selection is injected: no hijack rate")
     write_shown(config, context, inputs, split.others, per_query, run)
-    notes += padded.notes(context.accelerator)
+    notes += devices.notes(context.accelerator)
     done = context.manifest(
         config,
         config.seed,

@@ -32,8 +32,8 @@ from harness.reports import charts
 from harness.reports import synth as terminal
 from harness.reports.figures import figure_one, tradeoff
 from harness.runs import RunDirectory
-from harness.scoring import product
-from harness.scoring.gemm import one_thread_each
+from harness.scoring import devices
+from harness.scoring.blas import one_thread_each
 from harness.worlds import analysis
 from harness.worlds.measuring import by_length, encoded, ginis, under_injection
 from harness.worlds.plan import Plan, Trial
@@ -92,7 +92,7 @@ CONFIG = SynthConfig
 def run(config: SynthConfig, context: RunContext) -> Study:
     """Repeat the study's synthetic experiment, without data: train under each pool, lengthen, attack."""
     config = replace(config, counts=tuple(sorted({0, *config.counts})))  # shares are of no injection
-    key = digest(config.plain(), product.kind(context.accelerator), plugged(config))
+    key = digest(config.plain(), devices.kind(context.accelerator), plugged(config))
     directory = RunDirectory(context.output / f"{config.command}-synthetic-concepts-{key[:8]}")
     with context.claim(config, directory) as new:
         if new:
@@ -111,6 +111,7 @@ def compute(config: SynthConfig, context: RunContext, run: RunDirectory) -> None
     notes = [
         f"Recall@1 in galleries of {config.gallery}: a query's own document and its neighbours",
         "held-out queries and documents are the same world's; injection is measured on them",
+        *devices.notes(None),
     ]
     run.write_manifest(context.manifest(config, config.seed, {}, notes, plugged(config)))
 

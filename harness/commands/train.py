@@ -27,8 +27,8 @@ from harness.progress import Rows
 from harness.records import Manifest
 from harness.reports import training as terminal
 from harness.runs import RunDirectory, slug
-from harness.scoring import product
-from harness.scoring.gemm import one_thread_each
+from harness.scoring import devices
+from harness.scoring.blas import one_thread_each
 from harness.training import state
 from harness.training.examples import batches
 from harness.training.loop import Recipe, fit, restore, state_of
@@ -126,7 +126,7 @@ def run(config: TrainConfig, context: RunContext) -> Training:
     check(folders)
     material = gather(config, context.device, context.stages)
     if not folders:
-        kind = product.kind(context.accelerator)
+        kind = devices.kind(context.accelerator)
         key = digest(config.plain(), material.fingerprints, material.start, kind, plugged(config))
         folders = places(config, Path("runs") / f"train-{slug(config.dataset)}-{slug(config.checkpoint)}-{key[:8]}")
         check(folders)
@@ -242,7 +242,7 @@ def trained(
     history["kept"] = history["epoch"] == best
     write(folder, config, material, model, weight)
     run.write_table(TABLE, history)
-    notes = [*material.notes, f"epoch {best} was kept"]
+    notes = [*material.notes, f"epoch {best} was kept", *devices.notes(None)]
     context = replace(context, device=material.backbone.device)
     run.write_manifest(context.manifest(config, config.seed, material.fingerprints, notes, plugged(config)))
     run.discard("state")

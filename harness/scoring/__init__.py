@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-from importlib.metadata import version
 from pathlib import Path
 
+from harness import packages
 from harness.files import digest
 
 PACKAGE = Path(__file__).parents[1]
@@ -21,4 +21,4 @@ def compiled_sources() -> list[Path]:
 def compiled_digest() -> str:
     """Sixteen hex digits that name the compiled code: of its sources, and of the versions of what compiles them."""
     sources = {path.relative_to(PACKAGE).as_posix(): path.read_text("utf-8") for path in compiled_sources()}
-    return digest(sources, {name: version(name) for name in COMPILERS})
+    return digest(sources, packages.of(*COMPILERS))

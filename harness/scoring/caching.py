@@ -15,9 +15,6 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
-
-from numba.core.caching import CacheImpl, _CacheLocator
 
 from harness.files import cache_folder
 from harness.scoring import compiled_digest
@@ -55,30 +52,3 @@ def discard_unused(place: Path) -> None:
         with suppress(OSError):  # another process may be removing it too
             if time.time() - other.stat().st_mtime > UNUSED:
                 shutil.rmtree(other, ignore_errors=True)
-
-
-class Locator(_CacheLocator):
-    """Tells numba where a function of this package is kept. It is as old as the digest, whatever its own file's age."""
-
-    def __init__(self, function: Any, file: str) -> None:
-        self.module, self.line = function.__module__, function.__code__.co_firstlineno
-        self._py_file = file  # numba's warnings name it
-
-    def get_cache_path(self) -> str:
-        return str(folder() / self.module)
-
-    def get_source_stamp(self) -> str:
-        return compiled_digest()
-
-    def get_disambiguator(self) -> str:
-        return str(self.line)
-
-    @classmethod
-    def from_function(cls, py_func: Any, py_file: str) -> Locator | None:
-        return cls(py_func, py_file) if py_func.__module__.startswith("harness.scoring.") else None
-
-
-def keep_by_digest() -> None:
-    """From now on, functions of this package that ask numba for a cache are kept where Locator says."""
-    if Locator not in CacheImpl._locator_classes:
-        CacheImpl._locator_classes.insert(0, Locator)

@@ -1,15 +1,15 @@
 """The scoring pass in Triton: similarities are reduced where they are multiplied and are never written to memory.
 
-One program a tile, which is a document and up to LANES of its lanes. It multiplies SLOTS patches at a time, keeps every
-lane's state in registers, and writes it down at each length; the operators' own ``finish`` makes scores of it. The only
-file that imports Triton, which reads TRITON_INTERPRET as it is imported.
+One program a group, which is a document and up to LANES of its lanes. It multiplies SLOTS patches at a time, keeps
+every lane's state in registers, and writes it down at each length; the operators' own ``finish`` makes scores of it.
+The only file that imports Triton, which reads TRITON_INTERPRET as it is imported.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,16 +18,14 @@ import triton.language as tl
 from torch import Tensor
 
 from harness.aggregators import AGGREGATORS, MASKED, Aggregator
-from harness.aggregators.logsumexp import LogMeanExp, LogSumExp
+from harness.aggregators.logmeanexp import LogMeanExp
+from harness.aggregators.logsumexp import LogSumExp
 from harness.aggregators.maxsim import MaxSim
 from harness.aggregators.mean import Mean
 from harness.aggregators.softmax import Softmax
 from harness.aggregators.topk import TopK
-from harness.scoring.padded import Piece, score_pieces
-from harness.vectors.streams import Streams
-
-if TYPE_CHECKING:
-    from harness.scoring.sweep import Run
+from harness.scoring.pieces import Piece, score_pieces
+from harness.scoring.tasks import Sweep, Task
 
 LANES, SLOTS, DEPTH = 64, 64, 16  # of a product: lanes, patches, and dimensions at a time; more leave the registers
 MOST = 16  # largest k: the cost of a patch grows with it
@@ -53,10 +51,10 @@ def has(aggregator: Aggregator) -> bool:
     return type(aggregator) in STATES or (type(aggregator) is TopK and aggregator.k <= MOST)
 
 
-def score_fused(cut: Streams, tokens: Tensor, bounds, aggregators: Sequence[Aggregator], run: Run) -> np.ndarray:
-    """Scores of a run's pairs on the tokens' device, float32 (A, L, N). tokens: float32 (T, d)."""
-    with torch.cuda.device_of(tokens):
-        return score_pieces(functools.partial(_score, tokens, aggregators), cut, bounds, run)
+def score_sweep(sweep: Sweep, aggregators: Sequence[Aggregator], task: Task) -> np.ndarray:
+    """Scores of a task's pairs, float32 (A, L, N)."""
+    with torch.cuda.device_of(sweep.tokens):
+        return score_pieces(functools.partial(_score, sweep.tokens, aggregators), sweep.streams, sweep.bounds, task)
 
 
 def attempt(device: torch.device) -> None:
@@ -90,8 +88,8 @@ def _score(tokens: Tensor, aggregators: Sequence[Aggregator], piece: Piece) -> T
 
 
 def _launcher(tokens: Tensor, piece: Piece) -> Callable[..., Tensor]:
-    """A function that runs a kernel over the piece's tiles and gives what it writes: float32 (states, L, W)."""
-    tiles = torch.from_numpy(np.stack(piece.tiles(LANES), axis=1)).to(tokens.device)  # (n, 3)
+    """A function that runs a kernel over the piece's groups and gives what it writes: float32 (states, L, W)."""
+    groups = torch.from_numpy(np.stack(piece.groups(LANES), axis=1)).to(tokens.device)  # (n, 3)
     arrays = [
         torch.from_numpy(np.ascontiguousarray(one)).to(tokens.device)
         for one in (piece.rows, piece.streams, piece.starts, piece.counts)
@@ -99,10 +97,10 @@ def _launcher(tokens: Tensor, piece: Piece) -> Callable[..., Tensor]:
 
     def launch(kernel: Any, states: int, parameter: float, *choices: Any) -> Tensor:
         out = torch.empty((states, piece.counts.shape[1], len(piece.rows)), device=tokens.device)
-        kernel[(len(tiles),)](
+        kernel[(len(groups),)](
             tokens,
             *arrays,
-            tiles,
+            groups,
             out,
             tokens.shape[1],
             out.shape[1],
@@ -137,7 +135,7 @@ def _moments(
     streams,
     starts,
     counts,
-    tiles,
+    groups,
     out,
     d,
     lengths,
@@ -149,9 +147,9 @@ def _moments(
     DEPTH: tl.constexpr,
 ):
     """Peak, Σs, Σe and Σe·s at each length; the last two only if EXPONENTIAL. inverse: 1/(τ·log 2)."""
-    tile = tiles + 3 * tl.program_id(0)
-    document, last = tl.load(tile), tl.load(tile + 2)
-    start, lane = tl.load(starts + document), tl.load(tile + 1) + tl.arange(0, LANES)
+    group = groups + 3 * tl.program_id(0)
+    document, last = tl.load(group), tl.load(group + 2)
+    start, lane = tl.load(starts + document), tl.load(group + 1) + tl.arange(0, LANES)
     mine = tl.load(rows + lane, mask=lane < last, other=0)
     peak = tl.full((LANES,), EMPTY, tl.float32)
     summed, total, weighted = (
@@ -190,7 +188,7 @@ def _best(
     streams,
     starts,
     counts,
-    tiles,
+    groups,
     out,
     d,
     lengths,
@@ -203,9 +201,9 @@ def _best(
 ):
     """The k largest at each length, in no order, EMPTY where there are fewer: k times the largest of SLOTS is taken out
     and put in the place of the least so far, if it is larger. WIDTH: k or more, a power of two."""
-    tile = tiles + 3 * tl.program_id(0)
-    document, last = tl.load(tile), tl.load(tile + 2)
-    start, lane = tl.load(starts + document), tl.load(tile + 1) + tl.arange(0, LANES)
+    group = groups + 3 * tl.program_id(0)
+    document, last = tl.load(group), tl.load(group + 2)
+    start, lane = tl.load(starts + document), tl.load(group + 1) + tl.arange(0, LANES)
     mine = tl.load(rows + lane, mask=lane < last, other=0)
     column = tl.arange(0, WIDTH)[None, :]
     best = tl.where(column < k, EMPTY, FULL) + tl.zeros((LANES, WIDTH), tl.float32)

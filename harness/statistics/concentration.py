@@ -6,19 +6,12 @@ is the same for the loss as for the score. Source: *Spike Hijacking in Late-Inte
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from harness.aggregators import Aggregator
-from harness.aggregators.logsumexp import LogMeanExp, LogSumExp
-from harness.aggregators.maxsim import MaxSim
-from harness.aggregators.mean import Mean
-from harness.aggregators.softmax import Softmax
-from harness.aggregators.topk import TopK
 
 
 @dataclass(frozen=True)
@@ -33,57 +26,9 @@ class Concentration:
     zero_share: float
 
 
-def _maxsim(_: MaxSim, sims: Tensor) -> Tensor:
-    return torch.zeros_like(sims).scatter_(-1, sims.max(-1, keepdim=True).indices, 1.0)
-
-
-def _topk(topk: TopK, sims: Tensor) -> Tensor:
-    k = min(topk.k, sims.shape[-1])
-    best = sims.sort(dim=-1, descending=True, stable=True).indices[..., :k]
-    return torch.zeros_like(sims).scatter_(-1, best, 1.0 / k)
-
-
-def _softmax(softmax: Softmax, sims: Tensor) -> Tensor:
-    weights = (sims / softmax.tau).softmax(-1)
-    score = (weights * sims).sum(-1, keepdim=True)
-    return weights * (1 + (sims - score) / softmax.tau)
-
-
-def _logsumexp(aggregator: LogSumExp, sims: Tensor) -> Tensor:
-    return (sims / aggregator.tau).softmax(-1)
-
-
-def _mean(_: Mean, sims: Tensor) -> Tensor:
-    return torch.full_like(sims, 1.0 / sims.shape[-1])
-
-
-CLOSED: dict[type[Aggregator], Callable[..., Tensor]] = {
-    MaxSim: _maxsim,
-    TopK: _topk,
-    Softmax: _softmax,
-    LogSumExp: _logsumexp,
-    LogMeanExp: _logsumexp,
-    Mean: _mean,
-}
-
-
-def sensitivity(aggregator: Aggregator, sims: Tensor) -> Tensor:
-    """∂φ_i/∂S_ij: (t, p) → (t, p). Closed form where the operator has one, autograd otherwise."""
-    closed = CLOSED.get(type(aggregator))
-    return closed(aggregator, sims) if closed else automatic(aggregator, sims)
-
-
-def automatic(aggregator: Aggregator, sims: Tensor) -> Tensor:
-    """∂φ_i/∂S_ij by autograd; a token's score depends on its own row alone."""
-    leaf = sims.detach().clone().requires_grad_()
-    gradient: Tensor = torch.autograd.grad(aggregator(leaf).sum(), leaf)[0]
-    return gradient
-
-
 def patch_gradients(aggregator: Aggregator, query: Tensor, document: Tensor) -> Tensor:
     """‖∂score/∂d_j‖ for every patch: (…, t, d), (…, p, d) → (…, p). ∂score/∂d_j = Σ_i ∂φ_i/∂S_ij · q_i."""
-    norms: Tensor = (sensitivity(aggregator, query @ document.mT).mT @ query).norm(dim=-1)
-    return norms
+    return (aggregator.gradient(query @ document.mT).mT @ query).norm(dim=-1)
 
 
 def gini(g: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import torch
 
 from harness.aggregators import Aggregator
 from harness.records import Candidates, MultiVectors, Qrel, rank
-from harness.scoring.injected import attack
+from harness.scoring.attack import attack
 from harness.scoring.sweep import sweep
 from harness.statistics import measures
 from harness.statistics.concentration import gini, patch_gradients

@@ -22,7 +22,7 @@ from harness.encoders.colpali import ColPali
 from harness.encoders.colpali_files import KINDS
 from harness.files import digest
 from harness.progress import Stages
-from harness.scoring import product
+from harness.scoring import blas
 from harness.vectors import store
 from tests.candidates.test_candidates import ASKED, named, search
 from tests.conftest import documents, multivectors
@@ -175,13 +175,13 @@ MODE = """
 import torch
 {first}
 import harness
-from harness.scoring import product
-print(product.mkl_mode(), len(product.notes()), *product.notes())
+from harness.scoring import blas
+print(blas.mkl_mode(), len(blas.notes()), *blas.notes())
 """
 MULTIPLY = "torch.randn(64, 64) @ torch.randn(64, 64)"
 
 
-@pytest.mark.skipif(not torch.backends.mkl.is_available() or product.mkl_mode() == "unknown", reason="no MKL here")
+@pytest.mark.skipif(not torch.backends.mkl.is_available() or blas.mkl_mode() == "unknown", reason="no MKL here")
 @pytest.mark.parametrize(
     ("first", "asked", "says"),
     [

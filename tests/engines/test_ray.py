@@ -23,14 +23,14 @@ from harness.encoders import NAMED
 from harness.engines.ray import Ray
 from harness.errors import DataError, OptionError
 from harness.progress import Stages
-from harness.scoring import sweep as scoring
+from harness.scoring import tasks
 from harness.scoring.sweep import sweep
 from harness.vectors import store
 from harness.vectors.arms import make_arm
 from tests.conftest import TINY, all_candidates, documents, multivectors
 
 ray = pytest.importorskip("ray", reason="the cluster engine needs the extra ray")
-SHARD, RUN = 8, 3
+SHARD, TASK = 8, 3
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def results(folder):
 def ask(tmp_path, monkeypatch):
     """Run a command on the tiny corpus, encoder and operator leaving logs: (the run, its files and the cache's)."""
     monkeypatch.setattr(store, "SHARD", SHARD)
-    monkeypatch.setattr(scoring, "RUN", RUN)
+    monkeypatch.setattr(tasks, "DOCUMENTS", TASK)
     home = tmp_path / "none"
     NAMED.register("slow")(lambda dtype, device: Slow(home / "encoded"))
     NAMED.register("broken")(lambda dtype, device: Broken(home / "encoded"))

@@ -19,8 +19,8 @@ from harness.candidates import find
 from harness.commands.context import RunContext
 from harness.engines.local import Local
 from harness.records import Candidates
-from harness.scoring import padded
-from harness.scoring.injected import attack
+from harness.scoring import devices, padded, pieces
+from harness.scoring.attack import attack
 from harness.scoring.sweep import sweep
 from harness.vectors.arms import make_arm
 from harness.vectors.injections import Injection
@@ -41,7 +41,7 @@ def way(request, monkeypatch):
     if request.param == "triton" and importlib.util.find_spec("triton") is None:
         pytest.skip("Triton is not installed")
     from_torch = request.param == "torch"
-    monkeypatch.setattr(padded, "runs_triton", lambda device: not from_torch)
+    monkeypatch.setattr(devices, "runs_triton", lambda device: not from_torch)
     return request.param
 
 
@@ -71,16 +71,16 @@ def test_a_device_scores_as_the_compiled_pass(way, name, fill):
 
 
 @pytest.mark.parametrize("held, lanes, piece", [(1, 1, 1), (20_000, 7, 40), (1 << 25, 512, 33)])
-def test_the_size_of_batches_tiles_and_pieces_changes_nothing(way, monkeypatch, held, lanes, piece):
+def test_the_size_of_batches_groups_and_pieces_changes_nothing(way, monkeypatch, held, lanes, piece):
     expected, whole = both(lengths=[1, 33], made=MADE[:4])
     for name, value in {"HELD": held, "LANES": lanes, "PIECE": piece}.items():
-        monkeypatch.setattr(padded, name, value)
+        monkeypatch.setattr(pieces, name, value)
     _, got = both(lengths=[1, 33], made=MADE[:4], engine=Local(2))
     close(expected, whole)
     close(expected, got)
 
 
-def test_documents_and_queries_longer_than_a_tile(way):
+def test_documents_and_queries_longer_than_a_group(way):
     documents, queries = multivectors([200, 1, 129, 65], 12), multivectors([70, 1, 130], 12, 1, "q")
     made = [AGGREGATORS.make(pool) for pool in ("maxsim", "topk:4", "softmax:0.1")]
     close(*both(documents=documents, queries=queries, lengths=[64, 65, 512], made=made))
@@ -118,7 +118,7 @@ def test_a_device_attacks_as_the_compiled_pass(monkeypatch, held, lanes, piece):
     some = Candidates(QUERIES.ids, DOCUMENTS.ids, rows, "test", 1.0)
     question = (DOCUMENTS, QUERIES, some, Injection("hard", (0, 1, 5, 30)), MADE)
     for name, value in {"HELD": held, "LANES": lanes, "PIECE": piece}.items():
-        monkeypatch.setattr(padded, name, value)
+        monkeypatch.setattr(pieces, name, value)
     expected, got = attack(*question), attack(*question, device=DEVICE)
     close(expected.values, got.values)
     close(expected.hijacked, got.hijacked)
@@ -127,20 +127,20 @@ def test_a_device_attacks_as_the_compiled_pass(monkeypatch, held, lanes, piece):
 def test_a_device_without_triton_says_so_and_takes_torch(monkeypatch):
     monkeypatch.setitem(sys.modules, "triton", None)  # as if it were not installed
     monkeypatch.delitem(sys.modules, "harness.scoring.fused", raising=False)
-    padded.no_triton.cache_clear()
+    devices.no_triton.cache_clear()
     try:
-        (note,) = padded.notes(DEVICE)
+        (note,) = devices.notes(DEVICE)
         assert note.startswith("no Triton here (") and note.endswith("): the sweep runs in torch")
-        assert not padded.runs_triton(torch.device("cuda"))
-        assert padded.notes(None) == []
+        assert not devices.runs_triton(torch.device("cuda"))
+        assert devices.notes(None) == []
     finally:
-        padded.no_triton.cache_clear()
+        devices.no_triton.cache_clear()
 
 
 def test_triton_that_runs_needs_no_note():
     if importlib.util.find_spec("triton") is None:
         pytest.skip("Triton is not installed")
-    assert padded.notes(DEVICE) == []
+    assert devices.notes(DEVICE) == []
 
 
 def test_a_run_on_a_device_has_the_figures_of_one_on_the_cpu(monkeypatch, tmp_path):
@@ -148,8 +148,8 @@ def test_a_run_on_a_device_has_the_figures_of_one_on_the_cpu(monkeypatch, tmp_pa
     plain = harness.evaluate(**question, output=tmp_path / "plain")
     used = []
     monkeypatch.setattr(RunContext, "accelerator", property(lambda _: DEVICE))
-    monkeypatch.setattr(padded, "score_padded", lambda *a, real=padded.score_padded: used.append(1) or real(*a))
-    monkeypatch.setattr(padded, "runs_triton", lambda device: False)
+    monkeypatch.setattr(padded, "score_sweep", lambda *a, real=padded.score_sweep: used.append(1) or real(*a))
+    monkeypatch.setattr(devices, "runs_triton", lambda device: False)
     got = harness.evaluate(**question, output=tmp_path / "device")
     assert used
     np.testing.assert_allclose(got.summary["value"], plain.summary["value"], atol=1e-6)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from harness.aggregators import AGGREGATORS
 from harness.engines.local import Local
 from harness.records import Candidates
+from harness.scoring import blas, tasks
 from harness.scoring.sweep import sweep
 from harness.vectors.arms import make_arm
 from harness.vectors.fills import FILLS
@@ -71,10 +72,8 @@ def test_a_score_depends_on_its_query_and_document_alone(seed, depth, threads):
 
 
 def test_the_size_of_a_task_and_of_a_block_changes_nothing(monkeypatch):
-    import harness.scoring.sweep as room
-
     whole = scores(all_candidates(QUERIES, DOCUMENTS)).values
-    monkeypatch.setattr(room, "RUN", 1)
+    monkeypatch.setattr(tasks, "DOCUMENTS", 1)
     np.testing.assert_array_equal(scores(all_candidates(QUERIES, DOCUMENTS)).values, whole)
 
 
@@ -135,11 +134,9 @@ def test_the_truncate_and_pad_arms_agree_at_the_shortest_length_bit_for_bit():
 
 
 def test_without_mkl_numba_multiplies(monkeypatch):
-    from harness.scoring import gemm
-
     made = [AGGREGATORS.make(one) for one in ("maxsim", "topk:4", "softmax:0.1")]
     arm = make_arm("truncate", [4], None, "zero", 0)
     question = DOCUMENTS, QUERIES, all_candidates(QUERIES, DOCUMENTS), arm, [4, 64], made
     before = sweep(*question).values
-    monkeypatch.setattr(gemm, "address", lambda: 0)
+    monkeypatch.setattr(blas, "sgemm", lambda: 0)
     np.testing.assert_allclose(sweep(*question).values, before, atol=1e-4, rtol=1e-5)

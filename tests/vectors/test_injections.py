@@ -11,7 +11,7 @@ import torch
 from harness.aggregators import AGGREGATORS
 from harness.engines.local import Local
 from harness.records import Arm, Candidates
-from harness.scoring.injected import attack
+from harness.scoring.attack import attack
 from harness.scoring.sweep import sweep
 from harness.vectors.injections import INJECTIONS, Injection
 from harness.vectors.injections.base import BANK

@@ -5,40 +5,40 @@ each time the sums are stored. Powers are of two, similarities divided by τ·lo
 State rows: peak, Σ e, for softmax Σ e·s, and one of scratch.
 """
 
-import numba as nb
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
-from harness.aggregators.logsumexp import LogMeanExp, LogSumExp
+from harness.aggregators.logmeanexp import LogMeanExp
+from harness.aggregators.logsumexp import LogSumExp
 from harness.aggregators.softmax import Softmax
 from harness.scoring.kernels.base import (
+    BACKWARD,
     FINISH,
     KERNELS,
     LOWEST,
-    OPTIONS,
     SHARE,
-    SPREAD,
     START,
     UPDATE,
     Kernel,
-    compiled,
     exp2_nonpositive,
     log_positive,
     raise_peak,
-    vectorised,
 )
-from harness.scoring.kernels.wide import LANES, WIDE, add_four, weigh_four
+from harness.scoring.llvm import LANES, WIDE, add_four, compiled, inlined, vectorised, weigh_four
 
 LOG2_E = 1.4426950408889634
 
 
 @compiled(START)
-def start(state, _):
+def start(state: np.ndarray, _: float) -> None:
     state[:, :] = np.float32(0.0)
     state[0, :] = LOWEST
 
 
-@nb.njit(inline="always", **OPTIONS)
-def _settle_peak(sims, first, last, state, inverse):
+@inlined
+def _settle_peak(sims: np.ndarray, first: int, last: int, state: np.ndarray, inverse: Any) -> None:
     """Bring the sums to the peak of what was seen and what comes; the last row of the state is scratch."""
     scratch = state.shape[0] - 1
     state[scratch, :] = state[0]
@@ -49,8 +49,10 @@ def _settle_peak(sims, first, last, state, inverse):
     state[0, :] = state[scratch]
 
 
-@nb.njit(**OPTIONS)
-def _weigh(sims, first, last, peaks, totals, weighted, inverse):
+@compiled(cache=False)
+def _weigh(
+    sims: np.ndarray, first: int, last: int, peaks: np.ndarray, totals: np.ndarray, weighted: np.ndarray, inverse: Any
+) -> None:
     """Add a run's weights to totals, and each times its similarity to weighted: rows of a state, apart."""
     vectorised()
     whole, wide = last - (last - first) % 4, peaks.shape[0] // LANES * LANES if WIDE else 0
@@ -78,8 +80,8 @@ def _weigh(sims, first, last, peaks, totals, weighted, inverse):
             weighted[w] += weight * sims[p, w]
 
 
-@nb.njit(**OPTIONS)
-def _add(sims, first, last, peaks, totals, inverse):
+@compiled(cache=False)
+def _add(sims: np.ndarray, first: int, last: int, peaks: np.ndarray, totals: np.ndarray, inverse: Any) -> None:
     """Add a run's weights to totals: rows of a state, apart."""
     vectorised()
     whole, wide = last - (last - first) % 4, peaks.shape[0] // LANES * LANES if WIDE else 0
@@ -91,7 +93,6 @@ def _add(sims, first, last, peaks, totals, inverse):
                 stride,
                 peaks.ctypes.data + w * 4,
                 totals.ctypes.data + w * 4,
-                0,
                 inverse,
             )
         for w in range(wide, peaks.shape[0]):
@@ -104,7 +105,7 @@ def _add(sims, first, last, peaks, totals, inverse):
 
 
 @compiled(UPDATE)
-def update_softmax(sims, first, last, state, tau):
+def update_softmax(sims: np.ndarray, first: int, last: int, state: np.ndarray, tau: float) -> None:
     vectorised()
     inverse = np.float32(LOG2_E / tau)
     _settle_peak(sims, first, last, state, inverse)
@@ -112,7 +113,7 @@ def update_softmax(sims, first, last, state, tau):
 
 
 @compiled(UPDATE)
-def update_sum(sims, first, last, state, tau):
+def update_sum(sims: np.ndarray, first: int, last: int, state: np.ndarray, tau: float) -> None:
     vectorised()
     inverse = np.float32(LOG2_E / tau)
     _settle_peak(sims, first, last, state, inverse)
@@ -120,35 +121,35 @@ def update_sum(sims, first, last, state, tau):
 
 
 @compiled(FINISH)
-def finish_softmax(state, patches, scores, tau):
+def finish_softmax(state: np.ndarray, patches: int, scores: np.ndarray, tau: float) -> None:
     for w in range(scores.shape[0]):
         scores[w] = state[2, w] / state[1, w]
 
 
 @compiled(FINISH)
-def finish_logsumexp(state, patches, scores, tau):
+def finish_logsumexp(state: np.ndarray, patches: int, scores: np.ndarray, tau: float) -> None:
     vectorised()
     for w in range(scores.shape[0]):
         scores[w] = state[0, w] + np.float32(tau) * log_positive(state[1, w])
 
 
 @compiled(FINISH)
-def finish_logmeanexp(state, patches, scores, tau):
+def finish_logmeanexp(state: np.ndarray, patches: int, scores: np.ndarray, tau: float) -> None:
     vectorised()
     for w in range(scores.shape[0]):
         scores[w] = state[0, w] + np.float32(tau) * log_positive(state[1, w] / np.float32(patches))
 
 
 @compiled(SHARE)
-def share(own, own_patches, merged, patches, shares, tau):
+def share(own: np.ndarray, own_patches: int, merged: np.ndarray, patches: int, shares: np.ndarray, tau: float) -> None:
     inverse = np.float32(LOG2_E / tau)
     for w in range(shares.shape[0]):
         kept = own[1, w] * exp2_nonpositive(own[0, w] - merged[0, w], inverse)
         shares[w] = min(max(np.float32(1.0) - kept / merged[1, w], np.float32(0.0)), np.float32(1.0))
 
 
-@compiled(SPREAD)
-def spread_softmax(sims, state, slopes, tau):
+@compiled(BACKWARD)
+def backward_softmax(sims: np.ndarray, state: np.ndarray, slopes: np.ndarray, tau: float) -> None:
     inverse, scale = np.float32(1.0 / tau), np.float32(LOG2_E / tau)
     for p in range(sims.shape[0]):
         for w in range(sims.shape[1]):
@@ -157,22 +158,22 @@ def spread_softmax(sims, state, slopes, tau):
             sims[p, w] = slopes[w] * weight * steep
 
 
-@compiled(SPREAD)
-def spread_sum(sims, state, slopes, tau):
+@compiled(BACKWARD)
+def backward_sum(sims: np.ndarray, state: np.ndarray, slopes: np.ndarray, tau: float) -> None:
     inverse = np.float32(LOG2_E / tau)
     for p in range(sims.shape[0]):
         for w in range(sims.shape[1]):
             sims[p, w] = slopes[w] * exp2_nonpositive(sims[p, w] - state[0, w], inverse) / state[1, w]
 
 
-def _tau(aggregator) -> float:
-    return aggregator.tau
+def _kernel(
+    update: Callable[..., None], finish: Callable[..., None], backward: Callable[..., None], rows: int
+) -> Kernel:
+    return Kernel(
+        start, update, finish, share, backward, rows=lambda _: rows, parameter=lambda aggregator: aggregator.tau
+    )
 
 
-def _kernel(update, finish, spread, rows: int) -> Kernel:
-    return Kernel(start, update, finish, share, spread, rows=lambda _: rows, parameter=_tau)
-
-
-KERNELS[Softmax] = _kernel(update_softmax, finish_softmax, spread_softmax, rows=4)
-KERNELS[LogSumExp] = _kernel(update_sum, finish_logsumexp, spread_sum, rows=3)
-KERNELS[LogMeanExp] = _kernel(update_sum, finish_logmeanexp, spread_sum, rows=3)
+KERNELS[Softmax] = _kernel(update_softmax, finish_softmax, backward_softmax, rows=4)
+KERNELS[LogSumExp] = _kernel(update_sum, finish_logsumexp, backward_sum, rows=3)
+KERNELS[LogMeanExp] = _kernel(update_sum, finish_logmeanexp, backward_sum, rows=3)

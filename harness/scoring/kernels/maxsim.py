@@ -4,44 +4,44 @@ import numpy as np
 
 from harness.aggregators.maxsim import MaxSim
 from harness.scoring.kernels.base import (
+    BACKWARD,
     FINISH,
     KERNELS,
     LOWEST,
     SHARE,
-    SPREAD,
     START,
     UPDATE,
     Kernel,
-    compiled,
     raise_peak,
 )
+from harness.scoring.llvm import compiled
 
 TAKEN = np.float32(3.0e38)  # above any similarity
 
 
 @compiled(START)
-def start(state, _):
+def start(state: np.ndarray, _: float) -> None:
     state[0, :] = LOWEST
 
 
 @compiled(UPDATE)
-def update(sims, first, last, state, _):
+def update(sims: np.ndarray, first: int, last: int, state: np.ndarray, _: float) -> None:
     raise_peak(sims, first, last, state[0])
 
 
 @compiled(FINISH)
-def finish(state, patches, scores, _):
+def finish(state: np.ndarray, patches: int, scores: np.ndarray, _: float) -> None:
     scores[:] = state[0]
 
 
 @compiled(SHARE)
-def share(own, own_patches, merged, patches, shares, _):
+def share(own: np.ndarray, own_patches: int, merged: np.ndarray, patches: int, shares: np.ndarray, _: float) -> None:
     for w in range(shares.shape[0]):
         shares[w] = np.float32(1.0) if merged[0, w] > own[0, w] else np.float32(0.0)
 
 
-@compiled(SPREAD)
-def spread(sims, state, slopes, _):
+@compiled(BACKWARD)
+def backward(sims: np.ndarray, state: np.ndarray, slopes: np.ndarray, _: float) -> None:
     for p in range(sims.shape[0]):
         for w in range(sims.shape[1]):
             wins = sims[p, w] >= state[0, w]
@@ -49,4 +49,4 @@ def spread(sims, state, slopes, _):
             sims[p, w] = slopes[w] if wins else np.float32(0.0)
 
 
-KERNELS[MaxSim] = Kernel(start, update, finish, share, spread, rows=lambda maxsim: 1, parameter=lambda maxsim: 0.0)
+KERNELS[MaxSim] = Kernel(start, update, finish, share, backward, rows=lambda maxsim: 1, parameter=lambda maxsim: 0.0)

@@ -1,51 +1,48 @@
 """Top-k: a sorted column of the k largest a lane. New values sink through it four at a time, a level of four rows at a
 time: sorted, they meet the level as in a bitonic merge; the larger four stay, the smaller four go on down."""
 
-import numba as nb
+from typing import Any
+
 import numpy as np
 
 from harness.aggregators.topk import TopK
 from harness.scoring.kernels.base import (
+    BACKWARD,
     FINISH,
     KERNELS,
     LOWEST,
-    OPTIONS,
     SHARE,
-    SPREAD,
     START,
     UPDATE,
     Kernel,
-    compiled,
-    larger,
-    smaller,
-    vectorised,
 )
+from harness.scoring.llvm import compiled, inlined, larger, smaller, vectorised
 
 LEVEL = 4  # rows
 
 
 @compiled(START)
-def start(state, _):
+def start(state: np.ndarray, _: float) -> None:
     state[:, :] = LOWEST
 
 
-@nb.njit(inline="always", **OPTIONS)
-def _halved(a, b, c, d):
+@inlined
+def _halved(a: Any, b: Any, c: Any, d: Any) -> tuple[Any, Any, Any, Any]:
     """A bitonic sequence of four in descending order."""
     e, f, g, h = larger(a, c), larger(b, d), smaller(a, c), smaller(b, d)
     return larger(e, f), smaller(e, f), larger(g, h), smaller(g, h)
 
 
-@nb.njit(inline="always", **OPTIONS)
-def _ordered(a, b, c, d):
+@inlined
+def _ordered(a: Any, b: Any, c: Any, d: Any) -> tuple[Any, Any, Any, Any]:
     """Any four in descending order."""
     e, f, g, h = larger(a, b), smaller(a, b), larger(c, d), smaller(c, d)
     i, j = smaller(e, g), larger(f, h)
     return larger(e, g), larger(i, j), smaller(i, j), smaller(f, h)
 
 
-@nb.njit(inline="always", **OPTIONS)
-def _sink(state, level, w, a, b, c, d):
+@inlined
+def _sink(state: np.ndarray, level: int, w: int, a: Any, b: Any, c: Any, d: Any) -> tuple[Any, Any, Any, Any]:
     """Four descending values meet a level of one lane; returns the four that go on, descending."""
     p, q, r, s = state[level, w], state[level + 1, w], state[level + 2, w], state[level + 3, w]
     kept = _halved(larger(d, p), larger(c, q), larger(b, r), larger(a, s))
@@ -53,8 +50,8 @@ def _sink(state, level, w, a, b, c, d):
     return _halved(smaller(d, p), smaller(c, q), smaller(b, r), smaller(a, s))
 
 
-@nb.njit(inline="always", **OPTIONS)
-def _go_on(state):
+@inlined
+def _go_on(state: np.ndarray) -> None:
     """What lies in the last level, on its way down, meets every level but the first."""
     carried = state.shape[0] - LEVEL
     for level in range(LEVEL, carried, LEVEL):
@@ -65,7 +62,7 @@ def _go_on(state):
 
 
 @compiled(UPDATE)
-def update(sims, first, last, state, _):
+def update(sims: np.ndarray, first: int, last: int, state: np.ndarray, _: float) -> None:
     vectorised()
     carried, whole = state.shape[0] - LEVEL, last - (last - first) % LEVEL
     for p in range(first, whole, LEVEL):
@@ -87,8 +84,8 @@ def update(sims, first, last, state, _):
 
 
 @compiled(FINISH)
-def finish(state, patches, scores, k):
-    best = min(np.int64(k), patches)
+def finish(state: np.ndarray, patches: int, scores: np.ndarray, k: float) -> None:
+    best = min(int(k), patches)
     scores[:] = state[0]
     for level in range(1, best):
         for w in range(scores.shape[0]):
@@ -98,8 +95,8 @@ def finish(state, patches, scores, k):
 
 
 @compiled(SHARE)
-def share(own, own_patches, merged, patches, shares, k):
-    best = min(np.int64(k), patches)
+def share(own: np.ndarray, own_patches: int, merged: np.ndarray, patches: int, shares: np.ndarray, k: float) -> None:
+    best = min(int(k), patches)
     for w in range(shares.shape[0]):
         stayed = 0
         while stayed < min(best, own_patches) and own[stayed, w] >= merged[best - 1, w]:
@@ -107,9 +104,9 @@ def share(own, own_patches, merged, patches, shares, k):
         shares[w] = np.float32(1.0 - stayed / best)
 
 
-@compiled(SPREAD)
-def spread(sims, state, slopes, k):
-    best, left = min(np.int64(k), sims.shape[0]), state.shape[0] - 1
+@compiled(BACKWARD)
+def backward(sims: np.ndarray, state: np.ndarray, slopes: np.ndarray, k: float) -> None:
+    best, left = min(int(k), sims.shape[0]), state.shape[0] - 1
     last = best - 1
     for w in range(sims.shape[1]):
         state[left, w] = np.float32(0.0)  # how many of the selected tie with the last of them
@@ -123,8 +120,8 @@ def spread(sims, state, slopes, k):
             sims[p, w] = slopes[w] / np.float32(best) if chosen else np.float32(0.0)
 
 
-def _rows(topk) -> int:
+def _rows(topk: TopK) -> int:
     return -(-topk.k // LEVEL) * LEVEL + LEVEL
 
 
-KERNELS[TopK] = Kernel(start, update, finish, share, spread, rows=_rows, parameter=lambda topk: float(topk.k))
+KERNELS[TopK] = Kernel(start, update, finish, share, backward, rows=_rows, parameter=lambda topk: float(topk.k))
