@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.console import Console
 
 from harness import readers
 from harness.commands.context import RunContext
 from harness.commands.eval import EvalConfig, Sweep
 from harness.commands.eval import run as evaluate
+from harness.commands.printed import show as show
 from harness.commands.provenance import alone, maker, program
 from harness.commands.questions import Forced
 from harness.errors import DataError, OptionError, Problems, examples, unknown
@@ -21,7 +21,6 @@ from harness.files import checksum, digest
 from harness.options import option, options
 from harness.progress import Stages
 from harness.records import Manifest, Result
-from harness.reports import comparison as terminal
 from harness.runs import RunDirectory, slug
 from harness.statistics import comparison
 
@@ -187,9 +186,3 @@ def _answer(
     manifest = Manifest("compare", about, base.seeds, fingerprints=base.fingerprints, notes=notes, **program())
     run.write_manifest(manifest)
     return Comparison(run.path, summary, tests, queries, manifest)
-
-
-def show(done: Comparison, config: CompareConfig, console: Console) -> int:
-    """Print the comparison's tables."""
-    terminal.show(done.summary, done.tests, done.queries, done.manifest, str(done.path), console)
-    return 0

@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from harness import commands, readers
 from harness.commands.context import RunContext
@@ -17,13 +18,14 @@ from harness.errors import DataError, HarnessError, OptionError, Problems
 from harness.files import check_output, write_atomically
 from harness.options import Config, option, resolve
 from harness.records import Manifest
-from harness.reports import terminal
-from harness.reports.content import Report, Section
-from harness.reports.formats.base import Files
+from harness.reports.content import Report, RunSection
+from harness.reports.formats import terminal
+from harness.reports.formats.base import Files, Writer, formats
 from harness.reports.reading import FinishedRun, open_run
-from harness.reports.sections import section
+from harness.reports.sections.base import section
 
 FOLDER = "reports"
+SHOWN = 12  # files listed
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def _inside(folder: Path, contents: Files, made: Report) -> Iterator[tuple[Path,
 def build(opened: Sequence[FinishedRun], names: Sequence[str] = (), output: str | Path | None = None) -> Report:
     """Opened runs as a report, without writing it."""
     labels = _labels(opened)
-    sections: list[Section] = []
+    sections: list[RunSection] = []
     for run, label in zip(opened, labels, strict=True):
         line = command_of(run.manifest) if names else ""  # the terminal does not show it, and options need torch
         sections.append(section(replace(run, command=line), label))
@@ -109,15 +111,11 @@ def _open(runs: Sequence[str | Path], problems: Problems) -> list[FinishedRun]:
     return found
 
 
-def _writers(names: Sequence[str]):
-    if not names:
-        return {}
-    from harness.reports.formats import FORMATS
-
+def _writers(names: Sequence[str]) -> dict[str, Writer]:
     problems, writers = Problems(), {}
     for name in map(str.strip, names):
         with problems:
-            writers[name] = FORMATS[name]
+            writers[name] = formats()[name]
     problems.stop(OptionError)
     return writers
 
@@ -158,5 +156,10 @@ def _usual(manifest: Manifest) -> dict[str, Any]:
 
 def show(made: Report, config: ReportConfig, console: Console) -> int:
     """Print the tables, or the files that were written."""
-    terminal.show(made, console)
+    for path in made.files[:SHOWN]:
+        console.print(escape(str(path)), soft_wrap=True, highlight=False)
+    if (more := len(made.files) - SHOWN) > 0:
+        console.print(f"and {more:,} more", highlight=False)
+    for one in () if made.files else made.sections:
+        terminal.show(one, console)
     return 0

@@ -14,11 +14,11 @@ from typing import Any
 
 import pandas as pd
 import torch
-from rich.console import Console
 
 from harness.aggregators import AGGREGATORS
 from harness.commands.context import RunContext
 from harness.commands.plugged import plugged
+from harness.commands.printed import show as show
 from harness.commands.questions import Engined, Resumable
 from harness.corpora.synthetic import World
 from harness.encoders import concepts
@@ -28,7 +28,6 @@ from harness.options import options
 from harness.progress import Rows
 from harness.records import Manifest
 from harness.reports import charts
-from harness.reports import synth as terminal
 from harness.reports.figures import figure_one, tradeoff
 from harness.runs import RunDirectory
 from harness.scoring import product
@@ -226,9 +225,3 @@ def write(run: RunDirectory, config: SynthConfig, found: Iterable[dict[str, list
     for name, chart in (("figure1", figure_one(summary)), ("tradeoff", tradeoff(summary))):
         for suffix in ("svg", "png", "html"):
             charts.save(chart, run.path / f"{name}.{suffix}")
-
-
-def show(study: Study, config: SynthConfig, console: Console) -> int:
-    """Print the study's tables, beside the published figures."""
-    terminal.show(study.summary, study.tests, study.manifest, str(study.path), console)
-    return 0

@@ -8,7 +8,7 @@ import altair as alt
 import pandas as pd
 
 from harness.reports.palette import palette_of
-from harness.reports.synth import labelled
+from harness.reports.study import labelled
 from harness.worlds.analysis import SLOPE
 
 COUNT = 100  # injected patches that robustness is read at, or the most there are below it

@@ -97,9 +97,9 @@ def test_what_a_table_lacks_is_named_in_one_line(finished, name, tmp_path):
 def read(path: Path) -> None:
     from rich.console import Console
 
-    from harness.reports import terminal
+    from harness.commands.report import ReportConfig, show
 
-    terminal.show(harness.report(path), Console(file=io.StringIO()))
+    show(harness.report(path), ReportConfig(), Console(file=io.StringIO()))
     harness.report(path, format="html,md", output=path / "report")
 
 

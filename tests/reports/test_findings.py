@@ -13,7 +13,7 @@ from scipy.stats import ttest_rel
 
 from harness.commands import gradients
 from harness.reports import claims, findings, values
-from harness.reports.synth import judged
+from harness.reports.study import judged
 from harness.statistics import comparison, inference, tables
 from harness.worlds import analysis
 from tests.statistics.test_tables import holm_loop

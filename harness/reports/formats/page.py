@@ -10,7 +10,7 @@ import json
 from importlib import resources
 from typing import Any
 
-from harness.reports.content import Report, Section, Table
+from harness.reports.content import Figure, Report, RunSection, Table
 from harness.reports.drilldown import queries, texts
 from harness.reports.formats.base import FORMATS, Files
 
@@ -86,7 +86,7 @@ def data(report: Report) -> tuple[list[str | None], dict[str, str]]:
     return held, blobs
 
 
-def payload(report: Report, section: Section) -> dict[str, Any]:
+def payload(report: Report, section: RunSection) -> dict[str, Any]:
     """What the page's script needs of a run: chart specifications once each, points by table, queries."""
     from harness.reports import charts, curves
 
@@ -111,7 +111,7 @@ def payload(report: Report, section: Section) -> dict[str, Any]:
     }
 
 
-def packed_points(table: Table) -> dict[str, list]:
+def packed_points(table: Table) -> dict[str, list[Any]]:
     """Columns of the chart's points, as lists."""
     from harness.reports import curves
 
@@ -119,7 +119,8 @@ def packed_points(table: Table) -> dict[str, list]:
     return {name: [row[name] for row in rows] for name in curves.POINTS if name != "panel"}
 
 
-def specification(report: Report, figure) -> dict[str, Any]:
+def specification(report: Report, figure: Figure) -> dict[str, Any]:
+    assert figure.draw is not None
     made = figure.draw(report.palette).to_dict() | {"background": "transparent"}
     made.pop("title", None)  # the page has it above the chart
     return made

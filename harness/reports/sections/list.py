@@ -1,18 +1,13 @@
-"""``harness list``: what can be named on the command line."""
+"""The section of ``harness list``: what can be named on the command line."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
-
-from rich import box
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from harness.errors import OptionError, unknown
+from harness.reports.content import Section, words
 
 Rows = Iterator[tuple[str, ...]]
 
@@ -82,22 +77,14 @@ LISTS: dict[str, tuple[Callable[[Path], Rows], tuple[str, ...]]] = {
 NUMBERS = ("documents", "queries", "length")
 
 
-def show(what: str, output: Path, console: Console) -> None:
-    """Print one list or all, one line for each thing. Raises OptionError on another word."""
+def build(what: str, output: Path) -> Section:
+    """One list or all, one line for each thing. Raises OptionError on another word."""
     if what != "all" and what not in LISTS:
         raise OptionError(unknown("list", what, LISTS))
-    for name in LISTS if what == "all" else [what]:
-        found, columns = LISTS[name]
-        rows = [columns, *found(output)]
-        table = Table(title=name, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-        for at, column in enumerate(columns):
-            justify: Literal["left", "right"] = "right" if column in NUMBERS else "left"
-            last = at == len(columns) - 1
-            whole = None if last else max(len(row[at]) for row in rows)  # what is cut at the width is the description
-            table.add_column(column, justify=justify, min_width=whole, no_wrap=name == "datasets" or not last)
-        for row in rows[1:]:
-            table.add_row(*map(escape, row))
-        console.print(table)
+    chosen = {name: LISTS[name] for name in (LISTS if what == "all" else [what])}
+    return Section(
+        "", tables=tuple(words(name, columns, rows(output), NUMBERS) for name, (rows, columns) in chosen.items())
+    )
 
 
 def _claim(plugin: object) -> str:
