@@ -166,8 +166,10 @@ def write(
     run = RunDirectory(output / f"compare-{slug(base.config['dataset'])}-{slug(baseline)}-{key[:8]}")
     with alone(run, force=force) as mine:
         if not mine:
-            summary, tests, queries = map(run.read_table, ("summary.csv", "tests.csv", "queries.parquet"))
-            return Comparison(run.path, summary, tests, queries, run.read_manifest())
+            manifest = run.read_manifest()
+            names = ("summary.csv", "tests.csv", "queries.parquet")
+            summary, tests, queries = (run.read_table(name, manifest) for name in names)
+            return Comparison(run.path, summary, tests, queries, manifest)
         run.start("compare", config, maker())
         return _answer(run, runs, baseline, notes, {**base.config, **config})
 

@@ -95,8 +95,9 @@ def run(config: SynthConfig, context: RunContext) -> Study:
     with context.alone(config, directory) as mine:
         if mine:
             answer(config, context, directory)
-        made = {name: directory.read_table(f"{name}.csv") for name in (*TABLES, "summary", "tests")}
-        return Study(directory.path, **made, manifest=directory.read_manifest())
+        manifest = directory.read_manifest()
+        tables = {name: directory.read_table(f"{name}.csv", manifest) for name in (*TABLES, "summary", "tests")}
+        return Study(directory.path, **tables, manifest=manifest)
 
 
 def answer(config: SynthConfig, context: RunContext, run: RunDirectory) -> None:

@@ -9,7 +9,6 @@ import pandas as pd
 
 from harness.reports.palette import palette_of
 from harness.reports.study import labelled
-from harness.worlds.analysis import SLOPE
 
 COUNT = 100  # injected patches that robustness is read at, or the most there are below it
 
@@ -52,7 +51,7 @@ def figure_one(summary: pd.DataFrame, palette: Mapping[str, str] | None = None) 
     table = labelled(summary)
     order = chosen(palette, table)
     epochs = table[table["epoch"].notna()].astype({"epoch": int})
-    lengths = table[~table["length"].isin(["", SLOPE]) & table["length"].notna() & (table["split"] == "heldout")]
+    lengths = table[table["length"].notna() & (table["split"] == "heldout")]
     lengths = lengths.astype({"length": int})
     epoch = alt.X("epoch:Q", title="epoch")
     length = alt.X(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness.records import SLOPE, VALUE
 from harness.reports import claims, values
 from harness.reports.claims import Claim, Tested
 
@@ -56,9 +57,9 @@ def degradation(
     said: list[Claim] = [values.Reach(arm, measure, longest, shortest, reached)]
     if slopes:
         said.append(values.Slopes((over[0], over[-1]), tuple(slopes.items())))
-    places = {"slope": "In the slope", str(longest): f"At L = {longest}"}
-    for place, words in places.items():
-        if len(here := tests[tests["length"].astype(str) == place]):
+    at_longest = (tests["statistic"] == VALUE) & (tests["length"] == longest)
+    for words, place in {"In the slope": tests["statistic"] == SLOPE, f"At L = {longest}": at_longest}.items():
+        if len(here := tests[place]):
             said.append(claims.Verdict(words, str(here["baseline"].iloc[0]), tested(here)))
     return said
 
@@ -82,7 +83,7 @@ def attack(rows: pd.DataFrame, tests: pd.DataFrame) -> list[Claim]:
         return said
     if gains := tuple(one.pool for one in kept if one.low > 1):
         said.append(values.Gains(gains))
-    if len(here := tests[tests["count"].astype(str) == str(count)]):
+    if len(here := tests[tests["count"] == count]):
         words = {"better": "smaller losses than", "worse": "larger losses than", "same": "losses equal to those of"}
         said.append(claims.Verdict(f"At K = {count}", str(here["baseline"].iloc[0]), tested(here), **words))
     return said
@@ -103,7 +104,7 @@ def concentration(rows: pd.DataFrame, tests: pd.DataFrame) -> list[Claim]:
     length = int(rows["length"].iloc[0])
     ginis = tuple(tuple(row) for row in rows[["pool", "gini", "gini_low", "gini_high"]].itertuples(index=False))
     said: list[Claim] = [values.Ginis(length, ginis)]
-    here = tests[tests["length"].astype(str) == str(length)]
+    here = tests[tests["length"] == length]
     if not len(here):
         return said
     if (here["p_holm"] < claims.LEVEL).all():
@@ -121,7 +122,7 @@ def concentration(rows: pd.DataFrame, tests: pd.DataFrame) -> list[Claim]:
 
 def compared(tests: pd.DataFrame, baseline: str) -> list[Claim]:
     """All of a comparison: how many cells differ from the baseline, and the largest difference, a claim per run."""
-    cells = tests[tests["length"].astype(str) != "slope"] if "length" in tests else tests
+    cells = tests[tests["statistic"] == VALUE] if "statistic" in tests else tests
     said: list[Claim] = []
     for run, mine in cells.groupby("run", sort=False):
         found = mine[mine["p_holm"] < claims.LEVEL]

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from harness.records import SLOPE
 from harness.reports.claims import Tested, p_text
 from harness.reports.findings import tested
-from harness.worlds.analysis import SLOPE, UNIT
+from harness.worlds.analysis import UNIT
 
 PUBLISHED = {
     "maxsim": ("0.78", "0.33–0.38"),
@@ -30,7 +31,7 @@ def at(table: pd.DataFrame, operator: str, **place: object) -> pd.DataFrame:
     """Rows of one operator at a place, such as measure="gini", epoch=100."""
     table = table[table["operator"] == operator]
     for column, value in place.items():
-        table = table[table[column].astype(str) == str(value)]  # a length is a number, or the word slope
+        table = table[table[column].astype(str) == str(value)]
     return table
 
 
@@ -71,7 +72,7 @@ def judged(tests: pd.DataFrame, lengths: list[int]) -> dict[str, list[Verdict]]:
         recall: dict[str, object] = {"measure": "recall", "split": "heldout"}
         claims: dict[str, tuple[int, dict[str, object]]] = {
             "maxsim concentrates gradients more": (-1, {"measure": "gini"}),
-            "maxsim falls faster as documents grow (slope)": (+1, recall | {"length": SLOPE}),
+            "maxsim falls faster as documents grow (slope)": (+1, recall | {"statistic": SLOPE}),
         }
         if operator.startswith("softmax"):
             claims |= {f"softmax is lower at M = {one}": (-1, recall | {"length": one}) for one in lengths}

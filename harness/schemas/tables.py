@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.records import Manifest
+from harness.records import SLOPE, STATISTICS, VALUE, Manifest
 from harness.schemas.manifests import CONFIGS, MOST, RANKED
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ PAIRED = {
 AGAINST = {"pool": "text", "baseline": "text", **PAIRED}
 MEAN = {"value": "real", "ci_low": "real", "ci_high": "real", "n_queries": "whole", "retained": "real?"}
 PLACE = {"eval": {"arm": "text", "length": "whole"}, "stress": {"inject": "text", "count": "whole"}}
-TESTED = {"eval": {"arm": "text", "length": "text"}, "stress": PLACE["stress"]}
+TESTED = {"eval": {"arm": "text", "length": "whole?", "statistic": "text"}, "stress": PLACE["stress"]}
 SWEPT = {"eval": {"arm": "text", "length": "whole?"}, "stress": PLACE["stress"]}
 CONCENTRATED = dict.fromkeys(
     ["gini", "gini_low", "gini_high", "top_share", "effective_patches", "zero_share", "gini_standard"], "real?"
@@ -40,7 +40,8 @@ SYNTH = {
     "measure": "text",
     "split": "text",
     "epoch": "whole?",
-    "length": "place",
+    "length": "whole?",
+    "statistic": "text",
     "inject": "text",
     "count": "whole?",
     "train_length": "whole",
@@ -57,7 +58,7 @@ TABLES: dict[tuple[str, str], dict[str, str]] = {
     ("stress", "tests.csv"): {"measure": "text"} | PLACE["stress"] | AGAINST,
     ("stress", "per_query.parquet"): KEYS | PLACE["stress"] | {"query_id": "text", "value": "real?"},
     ("gradients", "summary.csv"): {"pool": "text", "length": "whole", "n_pairs": "whole"} | CONCENTRATED,
-    ("gradients", "tests.csv"): {"measure": "text", "length": "text"} | AGAINST,
+    ("gradients", "tests.csv"): {"measure": "text", "length": "whole"} | AGAINST,
     ("synth", "summary.csv"): SYNTH | {"value": "real", "ci_low": "real?", "ci_high": "real?", "n_seeds": "whole"},
     ("synth", "tests.csv"): SYNTH | AGAINST,
 }
@@ -94,6 +95,16 @@ def columns(found: Manifest, file: str) -> dict[str, str]:
     return {"measure": "text", **TESTED[of], "run": "text", **AGAINST}
 
 
+def current(found: Manifest, file: str, table: pd.DataFrame) -> pd.DataFrame:
+    """A table as this version writes it: before there was a column ``statistic``, ``length`` held the word slope."""
+    if "statistic" not in columns(found, file) or "statistic" in table or "length" not in table:
+        return table
+    slope = (table["length"] == SLOPE).fillna(False)
+    table = table.assign(length=table["length"].mask(slope).astype("Int64"))
+    table.insert(list(table.columns).index("length") + 1, "statistic", np.where(slope, SLOPE, VALUE))
+    return table
+
+
 def check(found: Manifest, file: str, table: pd.DataFrame) -> None:
     """Raises ValueError unless a table of a run has the columns, kinds and cells that its manifest promises."""
     for column, kind in columns(found, file).items():
@@ -115,8 +126,6 @@ def _of_kind(values: pd.Series, kind: str) -> bool:
     missing = bool(values.isna().any())
     if not len(values):
         return True
-    if kind == "place":  # a length, a word in its place, or nothing
-        return _of_kind(values.dropna(), "text") or _of_kind(values, "whole?")
     if kind == "text":
         return not missing and all(isinstance(one, str) for one in values.unique())
     if missing and not kind.endswith("?"):
@@ -176,7 +185,7 @@ def _check_free(found: Manifest, table: pd.DataFrame) -> None:
     config, keys = found.config, list(SYNTH)
     if found.command == "synth":
         asked = all(set(table[key]) <= set(config[key]) for key in ("pool", "train_length", "support"))
-        real_ = asked and _numbers(table["length"]) <= set(config["lengths"])
+        real_ = asked and _placed(table, config["lengths"])
     else:
         inside, across = RANKED[config["of"]]
         keys = ["run", inside, across, "pool", "measure"]
@@ -185,9 +194,13 @@ def _check_free(found: Manifest, table: pd.DataFrame) -> None:
         raise ValueError("cells are missing, doubled or of another question")
 
 
-def _numbers(lengths: pd.Series) -> set[int]:
-    """Lengths that may also be the word slope, or empty. Raises ValueError where one is neither."""
-    return {int(one) for one in lengths.dropna().unique() if one not in ("", "slope")}
+def _placed(table: pd.DataFrame, lengths: Sequence[int]) -> bool:
+    """Whether every length is one that was asked about, and none where the statistic is a slope."""
+    known = set(table["length"].dropna()) <= set(lengths)
+    if "statistic" not in table:
+        return known
+    of_all = table["statistic"] == SLOPE
+    return known and set(table["statistic"]) <= set(STATISTICS) and bool(table.loc[of_all, "length"].isna().all())
 
 
 def _check_tests(found: Manifest, table: pd.DataFrame) -> None:
@@ -199,7 +212,7 @@ def _check_tests(found: Manifest, table: pd.DataFrame) -> None:
         raise ValueError("p that is no probability")
     if found.command == "compare" and not len(table):
         raise ValueError("no row")
-    if of in ("eval", "gradients", "synth") and not _numbers(table["length"]) <= set(config["lengths"]):
+    if of in ("eval", "gradients", "synth") and not _placed(table, config["lengths"]):
         raise ValueError("lengths of another question")
     if of == "stress" and not set(table["count"].astype(int)) <= set(config["counts"]):
         raise ValueError("counts of another question")
@@ -220,12 +233,11 @@ def agree(found: Manifest, summary: pd.DataFrame, tests: pd.DataFrame) -> None:
 
     def of(row: dict[Any, Any], pool: str) -> float:
         key, place = (row["measure"], row[inside], pool), row[across]
-        if place == "slope":
+        if row.get("statistic") == SLOPE:
             lengths = growing.get(row[inside], found.config["lengths"])
-            return float(
-                inference.slopes(np.array([[value[*key, length]] for length in lengths]), np.array(lengths))[0]
-            )
-        return value[*key, int(place)] - (value[*key, 0] if found.command == "stress" else 0)
+            values = np.array([[value[*key, length]] for length in lengths])
+            return float(inference.slopes(values, np.array(lengths))[0])
+        return float(value[*key, int(place)] - (value[*key, 0] if found.command == "stress" else 0))
 
     for row in tests.to_dict("records"):
         if abs(of(row, row["pool"]) - of(row, row["baseline"]) - row["mean_difference"]) > 1e-6:

@@ -318,7 +318,8 @@ def test_what_is_said_of_the_studys_claims_is_true(seed):
                     "measure": "recall",
                     "split": "heldout",
                     "epoch": "",
-                    "length": str(length),
+                    "length": "" if length == "slope" else str(length),
+                    "statistic": "slope" if length == "slope" else "value",
                     "inject": "",
                     "count": "",
                     "train_length": 8,
@@ -335,6 +336,7 @@ def test_what_is_said_of_the_studys_claims_is_true(seed):
                 "split": "train",
                 "epoch": "5",
                 "length": "",
+                "statistic": "value",
                 "seed": at,
                 "value": float(random.random()),
             }
@@ -346,7 +348,7 @@ def test_what_is_said_of_the_studys_claims_is_true(seed):
     assert set(found) == {"softmax:1.0", "topk:4"}
     for operator, verdicts in found.items():
         for one in verdicts:
-            place = {"measure": "gini"} if "concentrates" in one.claim else {"measure": "recall", "length": "slope"}
+            place = {"measure": "gini"} if "concentrates" in one.claim else {"measure": "recall", "statistic": "slope"}
             if (at := re.search(r"M = (\d+)", one.claim)) is not None:
                 place = {"measure": "recall", "length": at.group(1)}
             row = tests[

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from harness.errors import OptionError, unknown
-from harness.records import Manifest
+from harness.records import SLOPE, Manifest
 from harness.reports.claims import LEVEL, rule
 from harness.reports.content import Cell, Column, Row, RunSection, decimals, interval, share
 from harness.reports.reading import FinishedRun
@@ -60,10 +60,18 @@ def missing(run: FinishedRun, wanted: Iterable[str]) -> tuple[str, ...]:
     )
 
 
-def significant(tests: pd.DataFrame, *columns: str) -> set[tuple[str, ...]]:
-    """Where a pool (or run) differs from the baseline: the values of the columns, as text."""
-    rows = tests[tests["p_holm"] < LEVEL]
-    return set(zip(*(rows[name].astype(str) for name in columns), strict=True))
+Place = int | str
+"""A length, a count, or the word slope."""
+
+
+def significant(tests: pd.DataFrame, across: str) -> set[tuple[str, Place]]:
+    """(pool, place) where a pool differs from the baseline."""
+    return {(str(row["pool"]), place(row, across)) for row in records(tests[tests["p_holm"] < LEVEL])}
+
+
+def place(row: Record, across: str) -> Place:
+    """Where a row of the tests, or of the summary, belongs."""
+    return SLOPE if row.get("statistic") == SLOPE else int(row[across])
 
 
 def rows_of(names: Iterable[str], places: Sequence[Any], cell: Callable[[str, Any], Cell]) -> tuple[Row, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from harness.errors import plain
+from harness.records import SLOPE
 from harness.reports import findings
 from harness.reports.claims import LEVEL
 from harness.reports.content import EMPTY, Axes, Cell, Choice, Column, Figure, RunSection, Table, decimals, interval
@@ -69,17 +70,19 @@ def table(run: FinishedRun, where: dict[str, str], across: str) -> Table | None:
     summary, tests = (only(one, where) for one in (run.summary, run.tests))
     if not len(tests):
         return None
-    places = list(dict.fromkeys(tests[across].astype(str)))
-    values, tested = (base.by_place(one.astype({across: str}), "run", across) for one in (summary, tests))
+    values, tested = (
+        {(row["run"], base.place(row, across)): row for row in base.records(one)} for one in (summary, tests)
+    )
+    places = list(dict.fromkeys(place for _, place in tested))
 
-    def cell(name: str, place: str) -> Cell:
+    def cell(name: str, place: base.Place) -> Cell:
         return difference(values.get((name, place)), tested.get((name, place)), name == baseline)
 
     return Table(
         "-".join(base.slug(part) for part in where.values()),
         f"{', '.join(where.values())}: against {baseline}",
         where["measure"],
-        tuple(Column(one) if one == "slope" else Column(f"{letter} = {one}", float(one)) for one in places),
+        tuple(Column(SLOPE) if one == SLOPE else Column(f"{letter} = {one}", float(one)) for one in places),
         base.rows_of(dict.fromkeys([baseline, *tests["run"]]), places, cell),
         "",
         where,

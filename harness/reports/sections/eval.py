@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.records import Manifest
+from harness.records import SLOPE, Manifest
 from harness.reports import findings
 from harness.reports.content import BLANK, Axes, Cell, Choice, Column, Figure, Row, RunSection, Table, decimals
 from harness.reports.reading import FinishedRun
@@ -61,21 +61,21 @@ def table(run: FinishedRun, arm: str, measure: str) -> Table:
     of_measure = run.summary[run.summary["measure"] == measure]
     rows = of_measure[of_measure["arm"] == arm]
     tests = run.tests[(run.tests["arm"] == arm) & (run.tests["measure"] == measure)]
-    marked, cells = base.significant(tests, "pool", "length"), base.by_place(rows, "pool", "length")
+    marked, cells = base.significant(tests, "length"), base.by_place(rows, "pool", "length")
     slopes = {
         pool: per_doubling([cells[pool, length]["value"] for length in growing], growing)
         for pool in config["pool"]
         if len(growing) > 1
     }
 
-    def cell(pool: str, length: int | str) -> Cell:
-        mark = (pool, str(length)) in marked
-        if length == "slope":
+    def cell(pool: str, length: base.Place) -> Cell:
+        mark = (pool, length) in marked
+        if length == SLOPE:
             return Cell(slopes[pool], decimals(slopes[pool], "+"), mark=mark)
         row = cells[pool, length]
         return base.mean(row, "n_queries", mark, base.real(row["retained"]) if length > lengths[0] else None)
 
-    places = [*lengths, *(["slope"] if slopes else [])]
+    places = [*lengths, *([SLOPE] if slopes else [])]
     first = tuple(
         Row(f"{row['pool']} (first stage)", (base.mean(row, "n_queries"), *[BLANK] * (len(places) - 1)), quiet=True)
         for row in base.records(of_measure[of_measure["arm"] == "candidates"])
@@ -84,7 +84,7 @@ def table(run: FinishedRun, arm: str, measure: str) -> Table:
         f"{base.slug(measure)}-{arm}",
         f"{measure}, arm {arm}",
         measure,
-        (*base.columns_of("L", lengths), *([Column("slope")] if slopes else [])),
+        (*base.columns_of("L", lengths), *([Column(SLOPE)] if slopes else [])),
         (*base.rows_of(config["pool"], places, cell), *first),
         f"Arm {arm}: {described(arm, run.manifest)}",
         {"measure": measure, "arm": arm},

@@ -71,11 +71,11 @@ def table(run: FinishedRun, measure: str) -> Table:
     config, cells = run.manifest.config, base.by_place(run.summary, "pool", "length")
     title, description = FIGURES[measure]
     tests = run.tests[(run.tests["baseline"] == config["pool"][0]) & (run.tests["measure"] == measure)]
-    marked = base.significant(tests, "pool", "length")
+    marked = base.significant(tests, "length")
     of_length = [run.summary[run.summary["length"] == length] for length in config["lengths"]]
 
     def cell(pool: str, length: int) -> Cell:
-        return figure(cells[pool, length], measure, (pool, str(length)) in marked)
+        return figure(cells[pool, length], measure, (pool, length) in marked)
 
     return Table(
         measure.replace("_", "-"),

@@ -106,12 +106,12 @@ def retained(run: FinishedRun, kind: str, measure: str) -> Table:
     config = run.manifest.config
     rows = run.summary[(run.summary["inject"] == kind) & (run.summary["measure"] == measure)]
     tests = run.tests[(run.tests["inject"] == kind) & (run.tests["measure"] == measure)]
-    marked, cells = base.significant(tests, "pool", "count"), base.by_place(rows, "pool", "count")
+    marked, cells = base.significant(tests, "count"), base.by_place(rows, "pool", "count")
 
     def cell(pool: str, count: int) -> Cell:
         row = cells[pool, count]
         span = base.ends(row, "retained_low", "retained_high")
-        made = base.kept(row, "n_queries", base.real(row["retained"]), span, (pool, str(count)) in marked)
+        made = base.kept(row, "n_queries", base.real(row["retained"]), span, (pool, count) in marked)
         return made if count else replace(made, beside_text="", interval="")
 
     return Table(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness.records import SLOPE
 from harness.reports.content import (
     BLANK,
     EMPTY,
@@ -24,7 +25,6 @@ from harness.reports.content import (
 from harness.reports.reading import FinishedRun
 from harness.reports.sections import base
 from harness.reports.study import PUBLISHED, at, judged, labelled
-from harness.worlds.analysis import SLOPE
 
 LEGEND = (
     "Means over seeds with Student's 95 % interval. † marks a difference from {baseline} (paired t-test over seeds,"
@@ -143,16 +143,17 @@ def training(summary: pd.DataFrame, marked: pd.DataFrame, operators: tuple[str, 
 
 def by_length(summary: pd.DataFrame, marked: pd.DataFrame, operators: tuple[str, ...]) -> Table:
     """Held-out Recall@1 by length and its slope."""
-    lengths = [one for one in dict.fromkeys(summary["length"].dropna().astype(str)) if one not in ("", SLOPE)]
+    lengths = [int(length) for length in dict.fromkeys(summary["length"].dropna())]
 
-    def measured(operator: str, length: str) -> Cell:
-        return cell(*(at(table, operator, **HELDOUT, length=length) for table in (summary, marked)))
+    def measured(operator: str, length: base.Place) -> Cell:
+        place = {"statistic": SLOPE} if length == SLOPE else {"length": length}
+        return cell(*(at(table, operator, **HELDOUT, **place) for table in (summary, marked)))
 
     return Table(
         "by-length",
         "Recall@1 of held-out queries by document length",
         "R@1",
-        (*base.columns_of("M", map(float, lengths)), *([Column(SLOPE)] if len(lengths) > 1 else [])),
+        (*base.columns_of("M", lengths), *([Column(SLOPE)] if len(lengths) > 1 else [])),
         base.rows_of(operators, [*lengths, *([SLOPE] if len(lengths) > 1 else [])], measured),
         "The slope is the change for each doubling of M.",
         {"shows": "document length"},
