@@ -31,24 +31,8 @@ ENCODED = f"{TAG}-percent-encoded"  # the tag of a ranking whose ids are
 PARTS = ("rankings", "encoders", "state")  # what an unfinished run can go on from
 NAMES = ["dataset", "checkpoint", "arm", "inject", "pool", "measure", "baseline", "split", "statistic"]
 WHOLE = ["length", "epoch", "count"]  # numbers that may be missing
-REAL = [
-    "value",
-    "ci_low",
-    "ci_high",
-    "delta",
-    "retained",
-    "retained_low",
-    "retained_high",
-    "loss",
-    "hijack_rate",
-    "mean_difference",
-    "t",
-    "p",
-    "p_holm",
-    "effect_size",
-    "seed_sd",
-    "gini_standard",
-]
+REAL = ["value", "ci_low", "ci_high", "delta", "retained", "retained_low", "retained_high", "loss", "hijack_rate"]
+REAL += ["mean_difference", "t", "p", "p_holm", "effect_size", "seed_sd", "gini_standard"]
 REAL += [
     f"{name}{end}" for name in ("gini", "top_share", "effective_patches", "zero_share") for end in ("", "_low", "_high")
 ]

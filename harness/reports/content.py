@@ -118,13 +118,13 @@ class Table:
 def words(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]], numbers: Iterable[str] = ()) -> Table:
     """A table of text, the first column the rows' names; numbers: the columns that hold numbers."""
     corner, *names = columns
-    made = [[str(value) for value in row] for row in rows]
+    texts = [[str(value) for value in row] for row in rows]
     return Table(
         title,
         title,
         corner,
         tuple(Column(name, words=name not in numbers) for name in names),
-        tuple(Row(name, tuple(map(text, values))) for name, *values in made),
+        tuple(Row(name, tuple(map(text, values))) for name, *values in texts),
         better="",
     )
 

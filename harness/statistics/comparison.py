@@ -36,9 +36,9 @@ def check(runs: Mapping[str, Result]) -> list[str]:
             continue
         problems += [f"{pair}: {line}" for line in differences(first, base, name, run)]
         for key in ("candidates", "depth", "dtype", "seed"):
-            mine, theirs = (one.manifest.config.get(key) for one in (base, run))
-            if mine != theirs:
-                notes.append(f"{key} differs: {mine} in {first}, {theirs} in {name}")
+            asked, other = (one.manifest.config.get(key) for one in (base, run))
+            if asked != other:
+                notes.append(f"{key} differs: {asked} in {first}, {other} in {name}")
     recalls = {name: run.manifest.candidates.get("recall") for name, run in runs.items()}
     if len(set(recalls.values())) > 1:
         notes.append(
@@ -52,9 +52,9 @@ def check(runs: Mapping[str, Result]) -> list[str]:
 
 def differences(first: str, base: Result, name: str, run: Result) -> Iterator[str]:
     """What two runs of one command were asked differently."""
-    mine, theirs = (set(one.per_query["query_id"]) for one in (base, run))
-    if mine != theirs:
-        for only, where in ((mine - theirs, first), (theirs - mine, name)):
+    queries, others = (set(one.per_query["query_id"]) for one in (base, run))
+    if queries != others:
+        for only, where in ((queries - others, first), (others - queries, name)):
             if only:
                 yield f"{len(only):,} queries are in {where} only: {examples(sorted(only))}"
     elif base.manifest.fingerprints["dataset"] != run.manifest.fingerprints["dataset"]:
@@ -84,8 +84,8 @@ def _mean(name: str, seeds: list[Result]) -> Result:
     """What several seeds found, as one run; cells that not all of them have are left out."""
     first, stress = seeds[0], seeds[0].manifest.command == "stress"
     values = pd.concat([seed.per_query for seed in seeds], ignore_index=True).assign(checkpoint=name)
-    found = values.groupby([column for column in values if column != "value"], sort=False, dropna=False)["value"]
-    table = found.agg(["mean", "size"]).reset_index()
+    groups = values.groupby([column for column in values if column != "value"], sort=False, dropna=False)["value"]
+    table = groups.agg(["mean", "size"]).reset_index()
     table = table[table["size"] == len(seeds)].rename(columns={"mean": "value"})[first.per_query.columns]
     random = np.random.default_rng(first.manifest.config["seed"])
     summary = (tables.summarise_stress if stress else tables.summarise)(table, random)
@@ -119,8 +119,8 @@ def compare(
     """
     place, rows, growing = PLACES[command], [], reached or {}
     for run in [name for name in dict.fromkeys(values["run"]) if name != baseline]:
-        mine, base = (values[values["run"] == name] for name in (run, baseline))
-        for named, a, b in _pairs(mine, base, place, growing.get(run, {}), growing.get(baseline, {})):
+        own, base = (values[values["run"] == name] for name in (run, baseline))
+        for named, a, b in _pairs(own, base, place, growing.get(run, {}), growing.get(baseline, {})):
             difference = a - b
             spread = difference.std(ddof=1) if len(difference) > 1 else np.nan
             size = difference.mean() / spread if spread > 0 else np.nan
@@ -135,11 +135,11 @@ def compare(
 
 
 def _pairs(
-    mine: pd.DataFrame, base: pd.DataFrame, place: Sequence[str], *growing: Mapping[str, Sequence[int]]
+    run: pd.DataFrame, base: pd.DataFrame, place: Sequence[str], *growing: Mapping[str, Sequence[int]]
 ) -> Iterator[tuple[dict[str, Any], np.ndarray, np.ndarray]]:
     """(keys, run's values, baseline's values) by query of every cell both have; then of every slope over length."""
-    wide = [one.pivot(index=list(place), columns="query_id", values="value") for one in (mine, base)]
-    order = mine[list(place)].drop_duplicates().itertuples(index=False, name=None)
+    wide = [one.pivot(index=list(place), columns="query_id", values="value") for one in (run, base)]
+    order = run[list(place)].drop_duplicates().itertuples(index=False, name=None)
     shared = [key for key in order if key in wide[1].index]
     queries, statistic = wide[1].columns, {"statistic": VALUE} if "length" in place else {}
     for key in shared:

@@ -165,8 +165,8 @@ def test_what_is_said_of_a_sweep_is_true(seed):
                 assert one.value == pytest.approx(mean[one.pool, lengths[-1]])
                 assert f"{one.pool} {one.value:.4f}" in claim.text
                 base = mean[one.pool, lengths[0]]
-                if one.kept is not None and base > 0:
-                    assert one.kept == pytest.approx(mean[one.pool, lengths[-1]] / base)
+                if one.retained is not None and base > 0:
+                    assert one.retained == pytest.approx(mean[one.pool, lengths[-1]] / base)
             assert ("of its value" in claim.text) == (
                 len(lengths) > 1 and any(mean[one, lengths[0]] > 0 for one in pools)
             )

@@ -14,15 +14,8 @@ HEAD = r"""\documentclass{article}
 \usepackage[margin=2cm]{geometry}
 \begin{document}
 """
-SPECIAL = {
+SPECIAL = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",
@@ -30,24 +23,17 @@ SPECIAL = {
     "|": r"\textbar{}",
     '"': r"\textquotedbl{}",
     "`": r"\textasciigrave{}",
-    "†": r"$^{\dagger}$",
-    "–": "--",
-    "—": "---",
-    "−": "$-$",
-    "→": r"$\rightarrow$",
-    "≥": r"$\geq$",
-    "≤": r"$\leq$",
-    "×": r"$\times$",
-    "±": r"$\pm$",
-    "τ": r"$\tau$",
+    "'": r"\textquotesingle{}",
     "²": r"\textsuperscript{2}",
     "₂": r"\textsubscript{2}",
-    "’": "'",
-    "‖": r"$\|$",
-    "∞": r"$\infty$",
+    "–": "--",
+    "—": "---",
     "-": "{-}",
-    "'": r"\textquotesingle{}",
+    "’": "'",
 }
+MATHS = {"−": "-", "→": r"\rightarrow", "≥": r"\geq", "≤": r"\leq", "×": r"\times", "±": r"\pm", "τ": r"\tau"}
+MATHS |= {"‖": r"\|", "∞": r"\infty", "†": r"^{\dagger}"}
+SPECIAL |= {letter: f"${command}$" for letter, command in MATHS.items()}
 
 
 @FORMATS.register("latex")

@@ -77,11 +77,11 @@ def data(report: Report) -> tuple[list[str | None], dict[str, str]]:
     seen: dict[str, str] = {}
     for section in report.sections:
         blobs[f"data-{section.name}"] = pack(payload(report, section))
-        found = texts(section.run)
-        text = json.dumps(found, sort_keys=True) if found else ""
+        held_texts = texts(section.run)
+        text = json.dumps(held_texts, sort_keys=True) if held_texts else ""
         if text and text not in seen:
             seen[text] = f"texts-{len(seen)}"
-            blobs[seen[text]] = pack(found)
+            blobs[seen[text]] = pack(held_texts)
         held.append(seen.get(text))
     return held, blobs
 
@@ -119,11 +119,11 @@ def packed_points(table: Table) -> dict[str, list[Any]]:
     return {name: [row[name] for row in rows] for name in curves.POINTS if name != "panel"}
 
 
-def specification(report: Report, figure: Figure) -> dict[str, Any]:
+def specification(report: Report, figure: Figure) -> Any:
     assert figure.draw is not None
-    made = figure.draw(report.palette).to_dict() | {"background": "transparent"}
-    made.pop("title", None)  # the page has it above the chart
-    return made
+    chart = figure.draw(report.palette).to_dict() | {"background": "transparent"}
+    chart.pop("title", None)  # the page has it above the chart
+    return chart
 
 
 def pack(value: Any) -> str:

@@ -103,13 +103,13 @@ def grid(tables: Sequence[Table], columns: Sequence[int], width: int, stacked: b
     rows = [row for table in tables for row in table.rows]
     room = {at: any(row.cells[at].mark for row in rows) for at in columns}
     signed = any(" to " in row.cells[at].interval for row in rows for at in columns)
-    made = Grid(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, show_edge=False)
+    output = Grid(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, show_edge=False)
     whole = max((cell_len(row.name) for row in rows), default=0) if text else None
-    made.add_column(escape(first.corner), no_wrap=True, min_width=whole)
+    output.add_column(escape(first.corner), no_wrap=True, min_width=whole)
     for at in columns:
         column, last = first.columns[at], at == len(first.columns) - 1
         whole = max(cell_len(words) for words in (column.name, *(row.cells[at].text for row in rows)))
-        made.add_column(
+        output.add_column(
             escape(column.name) + " " * room[at],
             justify="left" if column.words else "right",
             no_wrap=not (last and all(column.words for column in first.columns)),  # a row with numbers is one line
@@ -117,13 +117,13 @@ def grid(tables: Sequence[Table], columns: Sequence[int], width: int, stacked: b
         )
     for table in tables:
         if several:
-            made.add_row(f"[bold]{escape(list(table.where.values())[-1])}[/]")
+            output.add_row(f"[bold]{escape(list(table.where.values())[-1])}[/]")
         for row in table.rows:
             cells = [shown(row.cells[at], room[at], stacked, signed) for at in columns]
             if any(cell.strip() for cell in cells):
                 name = escape(row.name) if text else name_of(row, width, several)
-                made.add_row(name, *cells, style="dim" if row.quiet else "")
-    return made
+                output.add_row(name, *cells, style="dim" if row.quiet else "")
+    return output
 
 
 def name_of(row: Row, width: int, indented: bool) -> str:

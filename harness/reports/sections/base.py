@@ -25,8 +25,8 @@ def section(run: FinishedRun, name: str = "") -> RunSection:
     """What a report holds of a run. Raises OptionError if no section is made of such runs."""
     if run.kind not in RUNS:
         raise OptionError(unknown("section", run.kind, RUNS))
-    made: RunSection = importlib.import_module(f"harness.reports.sections.{run.kind}").build(run, name or run.path.name)
-    return made
+    built: RunSection = importlib.import_module(f"{__package__}.{run.kind}").build(run, name or run.path.name)
+    return built
 
 
 def asked(run: FinishedRun, n: int, unit: str = "queries") -> str:
@@ -87,6 +87,9 @@ def columns_of(letter: str, places: Iterable[float]) -> tuple[Column, ...]:
 Record = Mapping[Any, Any]
 """A row of a table, by column."""
 
+Ends = tuple[float | None, float | None]
+"""The ends of an interval, None where there is none."""
+
 
 def records(rows: pd.DataFrame) -> list[Record]:
     return list(rows.to_dict("records"))
@@ -97,8 +100,7 @@ def by_place(rows: pd.DataFrame, *columns: str) -> dict[tuple[Any, ...], Record]
     return {tuple(row[column] for column in columns): row for row in records(rows)}
 
 
-def ends(row: Record, low: str = "ci_low", high: str = "ci_high") -> tuple[float | None, float | None]:
-    """The ends of an interval, None where there is none."""
+def ends(row: Record, low: str = "ci_low", high: str = "ci_high") -> Ends:
     return real(row[low]), real(row[high])
 
 
@@ -113,7 +115,7 @@ def mean(row: Record, n: str, mark: bool = False, retained: float | None = None)
     return Cell(value, decimals(value), retained, beside, low, high, interval(low, high), int(row[n]), mark)
 
 
-def kept(row: Record, n: str, retained: float | None, span: tuple[float | None, float | None], mark: bool) -> Cell:
+def retained_of(row: Record, n: str, retained: float | None, span: Ends, mark: bool) -> Cell:
     """A mean, and beside it the share retained of the value without injection, with the interval of that share."""
     low, high = span
     value, beside = float(row["value"]), "" if retained is None else share(retained)

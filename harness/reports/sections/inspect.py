@@ -13,27 +13,27 @@ SHOWN = 4  # files of a table, groups of duplicates
 LONGEST = 60  # letters of a text
 
 
-def build(found: Inspection) -> Section:
-    counts = ", ".join(f"{count:,} {noun}" for noun, count in found.counts.items())
-    grades = ", ".join(f"{grade} ({count:,} times)" for grade, count in found.grades.items())
-    samples = {f"Words of a {noun}": lengths for noun, lengths in found.words.items()}
-    for noun, lengths in found.tokens.items():
-        samples[f"Tokens of a {noun} as {found.checkpoint} reads it ({len(lengths):,} looked at)"] = lengths
+def build(inspection: Inspection) -> Section:
+    counts = ", ".join(f"{count:,} {noun}" for noun, count in inspection.counts.items())
+    grades = ", ".join(f"{grade} ({count:,} times)" for grade, count in inspection.grades.items())
+    samples = {f"Words of a {noun}": lengths for noun, lengths in inspection.words.items()}
+    for noun, lengths in inspection.tokens.items():
+        samples[f"Tokens of a {noun} as {inspection.checkpoint} reads it ({len(lengths):,} looked at)"] = lengths
     return Section(
-        f"{found.name}: layout {found.layout or 'made by the program'}, split {found.split}"
-        f" (of {', '.join(found.splits)})",
+        f"{inspection.name}: layout {inspection.layout or 'made by the program'}, split {inspection.split}"
+        f" (of {', '.join(inspection.splits)})",
         f"{counts[0].upper()}{counts[1:]}. Grades: {grades}.",
-        (*duplicates(found.duplicates), *(f"Note: {note}." for note in found.notes)),
+        (*duplicates(inspection.duplicates), *(f"Note: {note}." for note in inspection.notes)),
         tables=(
             *(histogram(title, lengths) for title, lengths in samples.items()),
-            *(first(name, rows) for name, rows in found.rows.items() if rows),
+            *(first(name, rows) for name, rows in inspection.rows.items() if rows),
         ),
-        files=tuple(files(found)),
+        files=tuple(files(inspection)),
     )
 
 
-def files(found: Inspection) -> Iterator[str]:
-    for table, paths in found.files.items():
+def files(inspection: Inspection) -> Iterator[str]:
+    for table, paths in inspection.files.items():
         for path in paths[:SHOWN]:
             yield f"{table[0].upper()}{table[1:]}: {path}"
         if len(paths) > SHOWN:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from harness.errors import OptionError, unknown
 from harness.reports.content import Section, words
 
-Rows = Iterator[tuple[str, ...]]
+Rows = Iterable[tuple[str, ...]]
 
 
 def datasets(_: Path) -> Rows:
@@ -23,38 +24,34 @@ def datasets(_: Path) -> Rows:
 def pools(_: Path) -> Rows:
     from harness.aggregators import AGGREGATORS
 
-    for name in AGGREGATORS:
-        yield str(AGGREGATORS.make(name)), _claim(AGGREGATORS[name])
+    return ((str(AGGREGATORS.make(name)), claim) for name, claim in registered("aggregators:AGGREGATORS"))
 
 
 def fills(_: Path) -> Rows:
-    from harness.vectors.lengths import FILLS
-
-    for name in FILLS:
-        yield name, _claim(FILLS[name])
+    return registered("vectors.lengths:FILLS")
 
 
 def checkpoints(_: Path) -> Rows:
-    from harness.encoders import EMBEDDED, NAMED
+    from harness.encoders import EMBEDDED
 
-    for name, embedded in EMBEDDED.items():
-        yield name, embedded.about
-    for name in NAMED:
-        yield name, _claim(NAMED[name])
-    yield (
-        "FOLDER",
-        "a local checkpoint: Stanford ColBERT, PyLate, ColPali and its kin, or any encoder of Hugging Face's",
-    )
+    yield from ((name, embedded.about) for name, embedded in EMBEDDED.items())
+    yield from registered("encoders:NAMED")
+    kinds = "a local checkpoint: Stanford ColBERT, PyLate, ColPali and its kin, or any encoder of Hugging Face's"
+    yield "FOLDER", kinds
     yield "embeddings:FOLDER", "vectors you computed: documents.safetensors or .npz, and queries (see the README)"
     yield "ORG/MODEL", "a checkpoint of the hub"
 
 
 def scorers(_: Path) -> Rows:
-    from harness.audit import SCORERS
-
-    for name in SCORERS:
-        yield name, _claim(SCORERS[name])
+    yield from registered("audit:SCORERS")
     yield "MODULE:FUNCTION", "a function of yours (see `harness audit --help`)"
+
+
+def registered(place: str) -> Iterator[tuple[str, str]]:
+    """What a room registers, with the claim that its docstring begins with."""
+    registry = pkgutil.resolve_name(f"harness.{place}")
+    for name in registry:
+        yield name, (inspect.getdoc(registry[name]) or "").splitlines()[0]
 
 
 def runs(output: Path) -> Rows:
@@ -85,7 +82,3 @@ def build(what: str, output: Path) -> Section:
     return Section(
         "", tables=tuple(words(name, columns, rows(output), NUMBERS) for name, (rows, columns) in chosen.items())
     )
-
-
-def _claim(plugin: object) -> str:
-    return (inspect.getdoc(plugin) or "").splitlines()[0]

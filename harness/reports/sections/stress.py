@@ -40,7 +40,7 @@ def build(run: FinishedRun, name: str) -> RunSection:
         for measure in measures
         for kind in kinds
     )
-    said = (
+    sentences = (
         " ".join(
             sentence
             for one in tables
@@ -55,7 +55,7 @@ def build(run: FinishedRun, name: str) -> RunSection:
         notes=base.notes(run.manifest),
         legend=base.legend(LEGEND, config["pool"][0]),
         tables=tables,
-        findings=tuple(said),
+        findings=tuple(sentences),
         files=base.files(run),
         name=name,
         run=run,
@@ -111,8 +111,8 @@ def retained(run: FinishedRun, kind: str, measure: str) -> Table:
     def cell(pool: str, count: int) -> Cell:
         row = cells[pool, count]
         span = base.ends(row, "retained_low", "retained_high")
-        made = base.kept(row, "n_queries", base.real(row["retained"]), span, (pool, count) in marked)
-        return made if count else replace(made, beside_text="", interval="")
+        full = base.retained_of(row, "n_queries", base.real(row["retained"]), span, (pool, count) in marked)
+        return full if count else replace(full, beside_text="", interval="")
 
     return Table(
         f"{base.slug(measure)}-{kind}",

@@ -177,7 +177,7 @@ def by_count(summary: pd.DataFrame, marked: pd.DataFrame, operators: tuple[str, 
         mark = len(at(marked, operator, measure="retained", **place)) > 0
         [row], [of_share] = base.records(rows), base.records(shares) or [{}]
         span = base.ends(of_share) if of_share else (None, None)
-        return base.kept(row, "n_seeds", of_share.get("value"), span, mark)
+        return base.retained_of(row, "n_seeds", of_share.get("value"), span, mark)
 
     return Table(
         f"injection-{kind}",
