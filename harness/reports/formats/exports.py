@@ -13,6 +13,7 @@ import pandas as pd
 
 from harness.errors import DataError
 from harness.reports.content import Report
+from harness.reports.drilldown import PLACES
 from harness.reports.formats.base import FORMATS, Files
 from harness.reports.reading import FinishedRun
 
@@ -27,7 +28,6 @@ TASKS = {
     "quora": "QuoraRetrieval",
 }
 SCORES = {"nDCG": "ndcg", "R": "recall", "P": "precision", "RR": "mrr", "AP": "map", "Success": "hit_rate"}
-PLACES = {"eval": ("arm", "length", "L"), "stress": ("inject", "count", "K")}
 
 
 def score_name(measure: str) -> str:
