@@ -3,6 +3,7 @@
 # make fuzz    100,000 hostile inputs; FUZZ='--inputs 1000 --target runs' for others
 # make reports the report on SciFact that the README links    make retrained the study of training under each pool
 # make readme  the READMEs' figures from committed tables     make expanded  its part with [MASK]
+# make golden  what the terminal prints of every command, as tests/data/golden has it
 # make validation the pages that show that the instrument measures what it says
 PYTHON ?= python3
 ACCELERATOR ?= cpu
@@ -11,7 +12,7 @@ BIN := .venv/bin
 VISION := colpali-engine peft accelerate psutil pillow
 READY := .venv/.ready
 
-.PHONY: setup eval test lint fuzz bench bench-check bench-peers validation reports readme retrained expanded clean
+.PHONY: setup eval test golden lint fuzz bench bench-check bench-peers validation reports readme retrained expanded clean
 
 setup: $(READY)
 
@@ -29,6 +30,9 @@ eval: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n auto
+
+golden: $(READY)
+	RENEW_GOLDEN=1 $(BIN)/python -m pytest tests/reports/test_terminal.py
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -78,7 +82,7 @@ reports: $(READY)
 	$(BIN)/harness report runs/report/eval-* runs/report/stress-* runs/report/gradients-* runs/report/synth-* \
 	  --format html,md,latex,csv,svg --output reports/scifact --no-texts
 	$(BIN)/harness report runs/grid/synth-* --format csv --output reports/grid
-	COLUMNS=80 $(BIN)/harness plan $(PLANNED) | sed 's/ *$$//' > reports/plan.txt
+	COLUMNS=80 $(BIN)/harness plan $(PLANNED) | sed -e 's/ *$$//' -e '1{/^$$/d}' > reports/plan.txt
 
 # README.md, benchmarks/README.md and reports/retrained/README.md: templates filled from committed tables
 readme: $(READY)

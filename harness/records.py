@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["Arm", "Candidates", "Dataset", "Document", "Manifest", "MultiVectors", "Page", "Qrel", "Query"]
 __all__ += ["Result", "ScoredDoc", "SweepScores", "content", "rank", "ties"]
 
+VALUE, SLOPE, LENGTH = STATISTICS = ("value", "slope", "length")
+"""The column ``statistic``: a value at a length, a slope over the lengths, or a length against the longest."""
+
 
 @dataclass(frozen=True, slots=True)
 class Page:

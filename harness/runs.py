@@ -20,32 +20,16 @@ import yaml
 from harness import schemas, trec
 from harness.errors import DataError, HarnessError, first_line
 from harness.files import digest, write_atomically
-from harness.records import Manifest, Result, ScoredDoc
+from harness.records import SLOPE, Manifest, Result, ScoredDoc
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PARTS = ("rankings", "encoders", "state")  # what an unfinished run can go on from
-NAMES = ["dataset", "checkpoint", "arm", "inject", "pool", "measure", "baseline", "split"]
-WHOLE = ["length", "epoch", "count"]  # numbers that may be missing; a length may also be the word "slope"
-REAL = [
-    "value",
-    "ci_low",
-    "ci_high",
-    "delta",
-    "retained",
-    "retained_low",
-    "retained_high",
-    "loss",
-    "hijack_rate",
-    "mean_difference",
-    "t",
-    "p",
-    "p_holm",
-    "effect_size",
-    "seed_sd",
-    "gini_standard",
-]
+NAMES = ["dataset", "checkpoint", "arm", "inject", "pool", "measure", "baseline", "split", "statistic"]
+WHOLE = ["length", "epoch", "count"]  # numbers that may be missing
+REAL = ["value", "ci_low", "ci_high", "delta", "retained", "retained_low", "retained_high", "loss", "hijack_rate"]
+REAL += ["mean_difference", "t", "p", "p_holm", "effect_size", "seed_sd", "gini_standard"]
 REAL += [
     f"{name}{end}" for name in ("gini", "top_share", "effective_patches", "zero_share") for end in ("", "_low", "_high")
 ]
@@ -152,6 +136,7 @@ class RunDirectory:
         with readable(path):
             table = pd.read_parquet(path) if name.endswith(".parquet") else self._csv(path)
             if manifest is not None:
+                table = schemas.current(manifest, name, table)
                 schemas.check(manifest, name, table)
         return table
 
@@ -161,8 +146,8 @@ class RunDirectory:
         empty = {column: [""] for column in (*WHOLE, *REAL)}  # names such as NA stay names
         kinds = dict.fromkeys([*NAMES, "length"], "str") | dict.fromkeys(REAL, "float64")
         table = pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=empty)
-        whole = ["epoch", "count"] if path.name == "tests.csv" or "slope" in set(table.get("length", ())) else WHOLE
-        return table.astype({column: "Int64" for column in whole if column in table and table[column].dtype != "int64"})
+        whole = [one for one in WHOLE if one in table and not (table[one] == SLOPE).any()]  # see schemas.current
+        return table.astype({column: "Int64" for column in whole if table[column].dtype != "int64"})
 
     def finish(self, summary: pd.DataFrame, per_query: pd.DataFrame, tests: pd.DataFrame, manifest: Manifest) -> Result:
         """Write the tables, then the manifest."""

@@ -24,7 +24,8 @@ from harness import candidates, cli, commands, files
 from harness.commands import provenance
 from harness.encoders import NAMED
 from harness.engines import kept
-from harness.reports import gradients, stress, tables
+from harness.reports.sections import eval as eval_section
+from harness.reports.sections import gradients, stress
 from harness.scoring import tasks
 from harness.vectors import store
 from tests.conftest import TINY
@@ -38,7 +39,7 @@ IMPORTED = (
     commands,
     gradients,
     stress,
-    tables,
+    eval_section,
 )  # once, not by each fork
 SHARD, DIM = 8, 8
 LINE = ["--dataset", str(TINY), "--checkpoint", "slow", "--lengths", "4,8"]

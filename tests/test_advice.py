@@ -23,7 +23,7 @@ from harness.corpora.base import Card
 from harness.encoders.base import EMBEDDED
 from harness.errors import DataError, HarnessError, OptionError
 from harness.options import resolve
-from harness.reports.listing import LISTS
+from harness.reports.sections.list import LISTS
 from tests.conftest import TINY
 from tests.encoders.test_checkpoints import both_kinds, change
 

@@ -132,7 +132,7 @@ def test_list_has_one_line_for_each_dataset_at_eighty_columns(run):
     _, out, _ = run("list", "datasets")
     lines = [line for line in out.splitlines() if line.strip()][3:]
     assert [line.split()[0] for line in lines] == sorted(corpora.datasets()) and max(map(len, lines)) <= 80
-    [scifact] = [line for line in lines if line.startswith(" scifact")]
+    [scifact] = [line for line in lines if line.startswith("scifact")]
     assert scifact.split()[1:4] == ["5,183", "300", "300"]
 
 

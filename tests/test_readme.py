@@ -110,7 +110,7 @@ def test_benchmarks_follow_their_results(copy):
 
 def test_a_sentence_that_is_no_longer_true_stops_the_pages(copy):
     def change(row):
-        return row | {"p_holm": "0.001"} if (row["length"], row["pool"]) == ("slope", "topk:4") else row
+        return row | {"p_holm": "0.001"} if (row["statistic"], row["pool"]) == ("slope", "topk:4") else row
 
     rewrite(found(copy, "reports/scifact/eval-*-tests.csv"), change)
     with pytest.raises(pages.StaleError, match=r"README.md says .no pool's slope differs from MaxSim's"):

@@ -189,8 +189,9 @@ def test_a_summary_comes_back_whatever_the_dataset_is_called(tmp_path, dataset):
 
 def test_tests_and_per_query_values_come_back(tmp_path):
     directory = RunDirectory(tmp_path)
-    tests = pd.DataFrame([["R@1", "pad", "32", "mean", "maxsim", 5, *[0.1] * 6, 3, 1, 1]], columns=TESTS)
-    tests = pd.concat([tests, tests.assign(length="slope", t=np.nan, p=1.0)], ignore_index=True)
+    tests = pd.DataFrame([["R@1", "pad", 32, "value", "mean", "maxsim", 5, *[0.1] * 6, 3, 1, 1]], columns=TESTS)
+    slope = tests.assign(length=None, statistic="slope", t=np.nan, p=1.0)
+    tests = pd.concat([tests, slope], ignore_index=True).astype({"length": "Int64"})
     directory.write_table("tests.csv", tests)
     pd.testing.assert_frame_equal(directory.read_table("tests.csv"), tests, rtol=1e-14)
     values = summary(query_id=["007", "ж"], value=[1 / 3, np.nan])

@@ -46,7 +46,10 @@ def tested(judged: str, seed: int, queries: int = evidence.QUERIES, lengths: Seq
         swept = harness.evaluate(**asked, lengths=list(lengths), arms="pad", fill="gaussian")
         hurt = harness.stress(**asked, inject="hard", counts=list(COUNTS))
         parts = [pd.read_csv(run.path / "tests.csv") for run in (swept, hurt)]
-    places = ["slope" if one == "slope" else f"L = {one}" for one in parts[0]["length"]]
+    places = [
+        statistic if statistic == "slope" else f"L = {length:.0f}"
+        for statistic, length in zip(parts[0]["statistic"], parts[0]["length"], strict=True)
+    ]
     table = pd.concat(
         [
             parts[0].assign(command="eval", test=places),

@@ -93,7 +93,7 @@ def synthetic() -> Iterator[Row]:
             below if pool.startswith("softmax") else inside,
         )
     for length, theirs in ((32, ["maxsim", "topk:4", "softmax:1.0"]), (256, ["topk:4", "maxsim", "softmax:1.0"])):
-        grown = table[(table["measure"] == "recall") & (table["split"] == "heldout") & (table["length"] == str(length))]
+        grown = table[(table["measure"] == "recall") & (table["split"] == "heldout") & (table["length"] == length)]
         ours = dict(zip(grown["pool"], grown["value"], strict=True))
         same = order(ours) == theirs
         yield row(

@@ -30,13 +30,15 @@ def console():
 
 def read(place: Place) -> None:
     """A run in the terminal, in the formats of text, in the list, and its rankings and config one by one."""
-    from harness.reports import listing, terminal
+    from harness.commands.report import ReportConfig, show
+    from harness.reports.formats import terminal
+    from harness.reports.sections.list import build
 
-    listing.show("runs", place.given, console())
+    terminal.show(build("runs", place.given), console())
     for run in runs(place.given):
         problems = Problems()
         with problems:
-            terminal.show(harness.report(run.path), console())
+            show(harness.report(run.path), ReportConfig(), console())
         with problems:
             harness.report(run.path, format=TEXT, output=place.output)
         for path in run.path.rglob("*.trec.gz"):
@@ -60,12 +62,12 @@ def charts(place: Place) -> None:
 
 def compared(place: Place) -> None:
     """A hostile run against a sound one, in the terminal too."""
-    from harness.reports import comparison
+    from harness.commands.compare import CompareConfig, show
 
     for run in runs(place.given):
         other = place.root / "other" / run.path.name[:4]
         done = harness.compare(other, run.path, output=place.output)
-        comparison.show(done.summary, done.tests, done.queries, done.manifest, str(done.path), console())
+        show(done, CompareConfig(), console())
 
 
 @functools.cache

@@ -110,9 +110,9 @@ def run(command: str, random: np.random.Generator, folder: Path) -> Path:
 
 def reported(path: Path, folder: Path, formats: list[str]) -> None:
     """A run in the terminal and in these formats."""
-    from harness.reports import terminal
+    from harness.commands.report import ReportConfig, show
 
-    terminal.show(harness.report(path), console())
+    show(harness.report(path), ReportConfig(), console())
     harness.report(path, format=formats, output=folder / "report")
 
 

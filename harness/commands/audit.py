@@ -12,7 +12,8 @@ from rich.console import Console
 from harness import audit, readers
 from harness.commands.context import RunContext
 from harness.options import Config, option
-from harness.reports import audit as terminal
+from harness.reports.formats import terminal
+from harness.reports.sections.audit import build
 
 
 @dataclass(frozen=True)
@@ -55,5 +56,5 @@ def show(done: audit.Audit, config: AuditConfig, console: Console) -> int:
     if config.format:
         print(json.dumps(done.record(), indent=1))
     else:
-        terminal.show(done, console)
+        terminal.show(build(done), console)
     return int(not done.holds)

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.console import Console
 
 from harness import readers
 from harness.commands.context import RunContext
 from harness.commands.eval import EvalConfig, Sweep
 from harness.commands.eval import run as evaluate
+from harness.commands.printed import show as show
 from harness.commands.provenance import claim, maker, program
 from harness.commands.questions import Forced
 from harness.errors import DataError, OptionError, Problems, examples, unknown
@@ -21,7 +21,6 @@ from harness.files import checksum, digest
 from harness.options import option, options
 from harness.progress import Stages
 from harness.records import Manifest, Result
-from harness.reports import comparison as terminal
 from harness.runs import RunDirectory, slug
 from harness.statistics import comparison
 
@@ -167,8 +166,10 @@ def write(
     run = RunDirectory(output / f"compare-{slug(base.config['dataset'])}-{slug(baseline)}-{key[:8]}")
     with claim(run, force=force) as new:
         if not new:
-            summary, tests, queries = map(run.read_table, ("summary.csv", "tests.csv", "queries.parquet"))
-            return Comparison(run.path, summary, tests, queries, run.read_manifest())
+            manifest = run.read_manifest()
+            names = ("summary.csv", "tests.csv", "queries.parquet")
+            summary, tests, queries = (run.read_table(name, manifest) for name in names)
+            return Comparison(run.path, summary, tests, queries, manifest)
         run.start("compare", config, maker())
         return _compare(run, runs, baseline, notes, {**base.config, **config})
 
@@ -187,9 +188,3 @@ def _compare(
     manifest = Manifest("compare", config, base.seeds, fingerprints=base.fingerprints, notes=notes, **program())
     run.write_manifest(manifest)
     return Comparison(run.path, summary, tests, queries, manifest)
-
-
-def show(done: Comparison, config: CompareConfig, console: Console) -> int:
-    """Print the comparison's tables."""
-    terminal.show(done.summary, done.tests, done.queries, done.manifest, str(done.path), console)
-    return 0

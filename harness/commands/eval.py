@@ -8,17 +8,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
 
 from harness import readers
 from harness.aggregators import AGGREGATORS
 from harness.commands.context import RunContext
 from harness.commands.prepare import Inputs, described, find_candidates, folder, prepare
+from harness.commands.printed import show as show
 from harness.commands.questions import Distributed, Encoding, Reranking, Resumable, arms, fill, lengths
 from harness.engines.kept import Kept
 from harness.options import option
 from harness.records import Arm, Candidates, Result, ScoredDoc, SweepScores
-from harness.reports import tables as terminal
 from harness.reports.texts import texts
 from harness.runs import RunDirectory, slug
 from harness.scoring import devices
@@ -155,9 +154,3 @@ def measure(
         table.insert(at, column, key)
     table.insert(4, "length", pd.Series(length, index=table.index, dtype="Int64"))
     return table
-
-
-def show(result: Result, config: EvalConfig, console: Console) -> int:
-    """Print the run's tables."""
-    terminal.show(result.summary, result.tests, result.manifest, str(result.path), console)
-    return 0

@@ -8,19 +8,18 @@ from dataclasses import asdict, astuple, dataclass, fields
 import numpy as np
 import pandas as pd
 import torch
-from rich.console import Console
 
 from harness import readers
 from harness.aggregators import AGGREGATORS
 from harness.commands.context import RunContext
 from harness.commands.prepare import Inputs, folder, prepare
+from harness.commands.printed import show as show
 from harness.commands.questions import Encoding, Resumable, Retrieval, lengths
 from harness.engines.base import serial
 from harness.engines.kept import Kept
 from harness.options import option
 from harness.randomness import generator
 from harness.records import Result
-from harness.reports import gradients as terminal
 from harness.runs import RunDirectory, slug
 from harness.statistics import inference
 from harness.statistics.concentration import Concentration, concentration, patch_gradients
@@ -127,9 +126,3 @@ def compare(per_query: pd.DataFrame, pools: list[str]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=[name for name in [*keys, "wins", "ties", "losses"] if name != "p_holm"])
     table.insert(keys.index("p_holm"), "p_holm", inference.holm(table["p"].to_numpy(float)))
     return table
-
-
-def show(result: Result, config: GradientsConfig, console: Console) -> int:
-    """Print the run's tables."""
-    terminal.show(result.summary, result.tests, result.manifest, str(result.path), console)
-    return 0

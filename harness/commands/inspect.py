@@ -15,7 +15,8 @@ from harness.commands.questions import Strict
 from harness.corpora.inspection import Inspection
 from harness.corpora.inspection import inspect as inspect_dataset
 from harness.options import option
-from harness.reports import inspection
+from harness.reports.formats import terminal
+from harness.reports.sections.inspect import build
 
 SAMPLE = 1_000  # documents and queries whose tokens are counted, spread evenly
 NONE = "none"
@@ -68,5 +69,5 @@ def show(inspected: Inspection, config: InspectConfig, console: Console) -> int:
     if config.format:
         print(json.dumps(inspected.record(), ensure_ascii=False, indent=1))
     else:
-        inspection.show(inspected, console)
+        terminal.show(build(inspected), console)
     return 0

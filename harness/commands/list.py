@@ -10,7 +10,8 @@ from rich.console import Console
 from harness import readers
 from harness.commands.context import RunContext
 from harness.options import Config, option
-from harness.reports import listing
+from harness.reports.formats import terminal
+from harness.reports.sections.list import LISTS, build
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class ListConfig(Config):
 
     what: str = option(
         "all",
-        readers.known((*listing.LISTS, "all"), "list"),
+        readers.known((*LISTS, "all"), "list"),
         "datasets, pools, fills, checkpoints, scorers or runs; all if left out.",
         argument=True,
     )
@@ -37,5 +38,5 @@ def run(config: ListConfig, context: RunContext) -> None:
 
 def show(result: None, config: ListConfig, console: Console) -> int:
     """Print one list or all."""
-    listing.show(config.what, config.output, console)
+    terminal.show(build(config.what, config.output), console)
     return 0

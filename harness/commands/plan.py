@@ -21,7 +21,8 @@ from harness.files import cache_folder, digest, write_atomically
 from harness.options import Config, option
 from harness.planning.estimate import GPU, Plan, Rates, Work, estimate
 from harness.progress import Stages
-from harness.reports import plan as terminal
+from harness.reports.formats import terminal
+from harness.reports.sections.plan import build
 
 FORMAT = 2  # raise it when what is measured changes
 PACKAGES = ("torch", *packages.FAISS, "numpy", "numba", "transformers")
@@ -145,5 +146,5 @@ def show(plan: Plan, config: PlanConfig, console: Console) -> int:
     if config.format:
         print(json.dumps(plan.record(), indent=1))
     else:
-        terminal.show(plan, console)
+        terminal.show(build(plan), console)
     return 0

@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from harness import commands, readers
 from harness.commands.context import RunContext, check_output
@@ -17,13 +18,14 @@ from harness.errors import DataError, HarnessError, OptionError, Problems
 from harness.files import write_atomically
 from harness.options import Config, option, resolve
 from harness.records import Manifest
-from harness.reports import terminal
-from harness.reports.content import Report, Section
-from harness.reports.formats.base import Files, Writer
+from harness.reports.content import Report, RunSection
+from harness.reports.formats import terminal
+from harness.reports.formats.base import Files, Writer, formats
 from harness.reports.reading import FinishedRun, open_run
-from harness.reports.sections import section
+from harness.reports.sections.base import section
 
 FOLDER = "reports"
+SHOWN = 12  # files listed
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def _inside(folder: Path, contents: Files, report: Report) -> Iterator[tuple[Pat
 def build(opened: Sequence[FinishedRun], names: Sequence[str] = (), output: str | Path | None = None) -> Report:
     """Opened runs as a report, without writing it."""
     labels = _labels(opened)
-    sections: list[Section] = []
+    sections: list[RunSection] = []
     for run, label in zip(opened, labels, strict=True):
         line = command_of(run.manifest) if names else ""  # the terminal does not show it, and options need torch
         sections.append(section(replace(run, command=line), label))
@@ -113,14 +115,10 @@ def _open(runs: Sequence[str | Path], problems: Problems) -> list[FinishedRun]:
 
 
 def _writers(names: Sequence[str]) -> dict[str, Writer]:
-    if not names:
-        return {}
-    from harness.reports.formats import FORMATS
-
     problems, writers = Problems(), {}
     for name in map(str.strip, names):
         with problems:
-            writers[name] = FORMATS[name]
+            writers[name] = formats()[name]
     problems.stop(OptionError)
     return writers
 
@@ -161,5 +159,10 @@ def _usual(manifest: Manifest) -> dict[str, Any]:
 
 def show(report: Report, config: ReportConfig, console: Console) -> int:
     """Print the tables, or the files that were written."""
-    terminal.show(report, console)
+    for path in report.files[:SHOWN]:
+        console.print(escape(str(path)), soft_wrap=True, highlight=False)
+    if (more := len(report.files) - SHOWN) > 0:
+        console.print(f"and {more:,} more", highlight=False)
+    for part in () if report.files else report.sections:
+        terminal.show(part, console)
     return 0

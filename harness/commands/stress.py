@@ -12,14 +12,15 @@ from rich.console import Console
 
 from harness import readers
 from harness.aggregators import AGGREGATORS
-from harness.commands import alignment
+from harness.commands import alignment, printed
 from harness.commands.context import RunContext
 from harness.commands.prepare import Inputs, described, find_candidates, folder, prepare
 from harness.commands.questions import Distributed, Encoding, Reranking, Resumable, cosine, counts, inject
 from harness.engines.kept import Kept
 from harness.options import option
 from harness.records import Arm, Candidates, Result, rank
-from harness.reports import stress as terminal
+from harness.reports.formats import terminal
+from harness.reports.sections.stress import explained
 from harness.reports.texts import texts
 from harness.runs import RunDirectory, slug
 from harness.scoring import devices
@@ -209,7 +210,7 @@ def mean_of_real(values: np.ndarray) -> np.ndarray:
 
 def show(result: Result, config: StressConfig, console: Console) -> int:
     """Print the run's tables, and the query that was explained."""
-    terminal.show(result.summary, result.tests, result.manifest, str(result.path), console)
+    code = printed.show(result, config, console)
     if result.explained is not None:
-        terminal.show_explained(result.explained, f"{result.path}/explain-*.svg", console)
-    return 0
+        terminal.show(explained(result.explained, f"{result.path}/explain-*.svg"), console)
+    return code

@@ -14,12 +14,12 @@ from typing import Any
 
 import pandas as pd
 import torch
-from rich.console import Console
 
 from harness.aggregators import AGGREGATORS
 from harness.aggregators.base import Aggregator
 from harness.commands.context import RunContext
 from harness.commands.plugged import plugged
+from harness.commands.printed import show as show
 from harness.commands.questions import Engined, Resumable
 from harness.corpora.synthetic import World
 from harness.encoders import concepts
@@ -29,7 +29,6 @@ from harness.options import options
 from harness.progress import Rows
 from harness.records import Manifest
 from harness.reports import charts
-from harness.reports import synth as terminal
 from harness.reports.figures import figure_one, tradeoff
 from harness.runs import RunDirectory
 from harness.scoring import devices
@@ -97,8 +96,9 @@ def run(config: SynthConfig, context: RunContext) -> Study:
     with context.claim(config, directory) as new:
         if new:
             compute(config, context, directory)
-        tables = {name: directory.read_table(f"{name}.csv") for name in (*TABLES, "summary", "tests")}
-        return Study(directory.path, **tables, manifest=directory.read_manifest())
+        manifest = directory.read_manifest()
+        tables = {name: directory.read_table(f"{name}.csv", manifest) for name in (*TABLES, "summary", "tests")}
+        return Study(directory.path, **tables, manifest=manifest)
 
 
 def compute(config: SynthConfig, context: RunContext, run: RunDirectory) -> None:
@@ -236,9 +236,3 @@ def write(run: RunDirectory, config: SynthConfig, measured_trials: Iterable[dict
     for name, chart in (("figure1", figure_one(summary)), ("tradeoff", tradeoff(summary))):
         for suffix in ("svg", "png", "html"):
             charts.save(chart, run.path / f"{name}.{suffix}")
-
-
-def show(study: Study, config: SynthConfig, console: Console) -> int:
-    """Print the study's tables, beside the published figures."""
-    terminal.show(study.summary, study.tests, study.manifest, str(study.path), console)
-    return 0

@@ -25,7 +25,8 @@ from harness.files import digest
 from harness.options import option, read_config
 from harness.progress import Rows
 from harness.records import Manifest
-from harness.reports import training as terminal
+from harness.reports.formats import terminal
+from harness.reports.sections.train import build
 from harness.runs import RunDirectory, slug
 from harness.scoring import devices
 from harness.scoring.blas import one_thread_each
@@ -303,5 +304,5 @@ def write(folder: Path, config: TrainConfig, material: Material, model: Any, wei
 
 def show(training: Training, config: TrainConfig, console: Console) -> int:
     """Print every checkpoint's held-out measure, before training and at the epoch that was kept."""
-    terminal.show(training.history, training.checkpoints, training.manifests[0], console)
+    terminal.show(build(training.history, training.checkpoints, training.manifests[0]), console)
     return 0

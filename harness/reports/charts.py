@@ -16,7 +16,7 @@ COLOURS = {"before, own": "#999999", "after, own": "#0072b2", "after, injected":
 SHAPES = {"before, own": "circle", "after, own": "square", "after, injected": "diamond"}
 
 
-def alignment(explained: pd.DataFrame) -> alt.FacetChart:
+def alignment(explained: pd.DataFrame) -> Any:
     """For every query token the winning similarity before and after injection, coloured by where the winner is from."""
     table = explained.assign(position=explained.groupby("inject").cumcount())
     table["label"] = table["position"].astype(str).str.zfill(2) + " " + table["token"]
@@ -48,7 +48,7 @@ def tokens(data: Any) -> Any:
     return alt.layer(rule, points)
 
 
-def live_alignment() -> dict[str, Any]:
+def live_alignment() -> Any:
     """The page's chart of one query's tokens: a Vega-Lite specification whose data set ``points`` is empty."""
     chart = tokens(alt.NamedData("points")).properties(width="container", datasets={"points": []})
     return chart.configure(background="transparent").to_dict()

@@ -119,14 +119,14 @@ class Verdict(Claim):
             f"significantly {self.worse}": [one for one in self.tests if one.significant and one.difference < 0],
             "not told apart from": [one for one in self.tests if one.p is not None and not one.significant],
         }
-        named = {f"{words} {self.baseline}": found for words, found in groups.items()}
+        named = {f"{words} {self.baseline}": tests for words, tests in groups.items()}
         for one in self.tests:
             if one.p is None and not one.equal:
                 named.setdefault(f"not tested against {self.baseline}, for {one.why(self.unit)}", []).append(one)
         parts = [
-            f"{words}: {', '.join(f'{one.pool} ({one.numbers})' for one in found)}"
-            for words, found in named.items()
-            if found
+            f"{words}: {', '.join(f'{one.pool} ({one.numbers})' for one in tests)}"
+            for words, tests in named.items()
+            if tests
         ]
         if same := [one.pool for one in self.tests if one.equal]:
             parts.append(f"{self.same} {self.baseline} for all {self.unit}: {', '.join(same)}")

@@ -1,11 +1,11 @@
-"""What a report holds, whatever its format: findings in words, tables, figures, and where they come from.
+"""What a command answers, whatever the format: findings in words, tables, figures, and where they come from.
 
-Every format renders these records and nothing else, so all of them hold the same numbers.
+Every format renders these records and nothing else, the terminal too, so all of them hold the same numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,14 +40,21 @@ class Cell:
 
 
 EMPTY = Cell(float("nan"), "–")
+BLANK = Cell(float("nan"), "")
+
+
+def text(words: object) -> Cell:
+    """A cell that holds words, or a number that is in no chart and no contest."""
+    return Cell(float("nan"), str(words))
 
 
 @dataclass(frozen=True)
 class Column:
-    """``L = 32``, at x = 32; a column without x, such as a slope, is in no chart."""
+    """``L = 32``, at x = 32; a column without x, such as a slope, is in no chart. words: it holds text, no numbers."""
 
     name: str
     x: float | None = None
+    words: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,7 @@ class Axes:
 class Table:
     """Rows × columns under one choice of what to look at, such as ``{"measure": "nDCG@10", "arm": "pad"}``.
 
-    about: how it came about; better: ``high``, ``low`` or nothing; says: findings of this table alone.
+    description: how it came about; findings: of this table only; better: ``high``, ``low`` or nothing.
     """
 
     name: str
@@ -84,10 +91,10 @@ class Table:
     corner: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
-    about: str = ""
+    description: str = ""
     where: Mapping[str, str] = field(default_factory=dict)
     axes: Axes | None = None
-    says: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
     better: str = "high"
 
     def marked(self) -> Table:
@@ -108,11 +115,25 @@ class Table:
         return replace(self, rows=marked)
 
 
+def words(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]], numbers: Iterable[str] = ()) -> Table:
+    """A table of text, the first column the rows' names; numbers: the columns that hold numbers."""
+    corner, *names = columns
+    texts = [[str(value) for value in row] for row in rows]
+    return Table(
+        title,
+        title,
+        corner,
+        tuple(Column(name, words=name not in numbers) for name in names),
+        tuple(Row(name, tuple(map(text, values))) for name, *values in texts),
+        better="",
+    )
+
+
 @dataclass(frozen=True)
 class Figure:
     """A chart: drawn from tables side by side, one panel each, or made by ``draw`` from a palette.
 
-    alternative: what a reader who cannot see it is told.
+    alternative: the text for a reader who cannot see it.
     """
 
     name: str
@@ -124,29 +145,38 @@ class Figure:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a reader chooses: ``measure``, ``arm``; about: a line on each option that needs one."""
+    """What a reader chooses: ``measure``, ``arm``."""
 
     name: str
     label: str
     options: tuple[str, ...]
-    about: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Section:
-    """One run: what was asked, what was found, in tables and figures, and how to repeat it.
+    """What a command answers: the question, notes on it, how the tables are read, and what they say.
 
-    reading: how its tables are read; series: the rows that can be chosen, pools or runs; missing: what an older run
-    does not hold.
+    legend: how its tables are read; files: lines that say where the answer lies.
+    """
+
+    title: str
+    question: str = ""
+    notes: tuple[str, ...] = ()
+    legend: str = ""
+    tables: tuple[Table, ...] = ()
+    findings: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSection(Section):
+    """The section of a finished run, with figures.
+
+    series: the rows that can be chosen, pools or runs; missing: what an older run does not hold.
     """
 
     name: str
     run: FinishedRun
-    title: str
-    about: tuple[str, ...]
-    findings: tuple[str, ...]
-    reading: str
-    tables: tuple[Table, ...]
     figures: tuple[Figure, ...]
     choices: tuple[Choice, ...]
     series: tuple[str, ...]
@@ -159,7 +189,7 @@ class Report:
     """Sections in the order their runs were given. files: what was written, if anything."""
 
     title: str
-    sections: tuple[Section, ...]
+    sections: tuple[RunSection, ...]
     reproduce: str = ""
     files: tuple[Path, ...] = ()
 
@@ -168,7 +198,7 @@ class Report:
         """The colour of every pool, and of every run of a comparison."""
         return palette_of([name for section in self.sections for name in section.series])
 
-    def each(self) -> Iterator[tuple[str, Figure]]:
+    def figures(self) -> Iterator[tuple[str, Figure]]:
         """(file name, figure) of every figure."""
         for section in self.sections:
             for figure in section.figures:
@@ -189,10 +219,10 @@ def share(value: float | None, places: int = 0) -> str:
     return "–" if value is None or value != value else f"{value:.{places}%}"
 
 
-def interval(low: float | None, high: float | None, percent: bool = False) -> str:
+def interval(low: float | None, high: float | None, percent: bool = False, places: int = 4) -> str:
     """``0.576–0.669``, or ``68–78%``; nothing where there is no interval."""
     if low is None or high is None or low != low or high != high:
         return ""
     if percent:
         return f"{100 * low:.0f}–{high:.0%}"
-    return f"{low:.4f}–{high:.4f}" if low >= 0 else f"{low:+.4f} to {high:+.4f}"
+    return f"{low:.{places}f}–{high:.{places}f}" if low >= 0 else f"{low:+.{places}f} to {high:+.{places}f}"

@@ -20,7 +20,7 @@ WIDTH, HEIGHT = 300, 260
 
 def points(table: Table) -> list[dict[str, Any]]:
     """What a chart shows of a table: a row for each cell of a column that has an x; None where there is no number."""
-    found = []
+    shown = []
     for row in table.rows:
         if row.quiet:
             continue
@@ -31,11 +31,11 @@ def points(table: Table) -> list[dict[str, Any]]:
                     name: None if (value := getattr(cell, name)) != value else value
                     for name in ("value", "beside", "low", "high", "n")
                 }
-                found.append({"series": row.name, "at": column.name, "x": column.x, "y": y, **real})
-    return found
+                shown.append({"series": row.name, "at": column.name, "x": column.x, "y": y, **real})
+    return shown
 
 
-def draw(figure: Figure, palette: Mapping[str, str]) -> alt.TopLevelMixin:
+def draw(figure: Figure, palette: Mapping[str, str]) -> Any:
     """A figure for a file: its own chart, or its tables as panels that share both axes."""
     if figure.draw is not None:
         return figure.draw(palette).properties(title=figure.title)
@@ -57,7 +57,7 @@ def panel(table: Table) -> str:
     return " ".join(f"{key} {value}" for key, value in table.where.items() if key != "measure") or table.title
 
 
-def live(axes: Axes, xs: Iterable[float], palette: Mapping[str, str]) -> dict[str, Any]:
+def live(axes: Axes, xs: Iterable[float], palette: Mapping[str, str]) -> Any:
     """The page's chart of tables with these axes: a Vega-Lite specification whose data set ``points`` is empty."""
     chart = layers(axes, sorted(set(xs)), palette, None)
     chart = chart.properties(width="container", height=320, data=alt.NamedData("points"), datasets={"points": []})

@@ -45,27 +45,27 @@ def queries(run: FinishedRun) -> dict[str, Any] | None:
 
 def ranks(run: FinishedRun, ids: list[str], gold: list[list[str]], places: list[str]) -> dict[str, Any]:
     pairs = [(query, document) for query, documents in zip(ids, gold, strict=True) for document in documents]
-    found: dict[str, Any] = {}
+    ranked: dict[str, Any] = {}
     for first in run.manifest.config["arms" if run.kind == "eval" else "inject"]:
         for pool in run.manifest.config["pool"]:
             paths = [run.path / "rankings" / first / pool / f"{place}.trec.gz" for place in places]
             if all(path.exists() for path in paths):
                 rows = ([got.get(pair, 0) for pair in pairs] for got in map(run.gold_ranks, paths))
-                found.setdefault(first, {})[pool] = list(rows)
-    return found
+                ranked.setdefault(first, {})[pool] = list(rows)
+    return ranked
 
 
 def alignment(table: pd.DataFrame | None) -> dict[str, Any]:
     """By query: the document, and by kind of injection a row a token (token, patch, its text, similarity, source after,
     patch after, similarity after); similarities to four decimals."""
-    found: dict[str, Any] = {}
+    aligned: dict[str, Any] = {}
     if table is None:
-        return found
+        return aligned
     key: Any
     for key, rows in table.groupby(["query_id", "doc_id", "inject", "count"], sort=False):
         query, document, kind, count = key
-        mine = found.setdefault(str(query), {"document": document, "count": int(count), "kinds": {}})
-        mine["kinds"][kind] = [
+        entry = aligned.setdefault(str(query), {"document": document, "count": int(count), "kinds": {}})
+        entry["kinds"][kind] = [
             [
                 row["token"],
                 int(row["before_patch"]),
@@ -77,7 +77,7 @@ def alignment(table: pd.DataFrame | None) -> dict[str, Any]:
             ]
             for row in rows.to_dict("records")
         ]
-    return found
+    return aligned
 
 
 def texts(run: FinishedRun) -> dict[str, dict[str, str]] | None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import altair as alt
 import pandas as pd
 
 from harness.reports.palette import palette_of
-from harness.reports.synth import labelled
-from harness.worlds.analysis import SLOPE
+from harness.reports.study import labelled
 
 COUNT = 100  # injected patches that robustness is read at, or the most there are below it
 
 
-def lines(table: pd.DataFrame, x: alt.X, y: str, title: str, palette: Mapping[str, str]) -> alt.LayerChart:
+def lines(table: pd.DataFrame, x: alt.X, y: str, title: str, palette: Mapping[str, str]) -> Any:
     """A line an operator with its interval as a band."""
     colour = coloured(palette, alt.Legend(orient="top", symbolOpacity=1))
     tips = [
@@ -52,7 +52,7 @@ def figure_one(summary: pd.DataFrame, palette: Mapping[str, str] | None = None) 
     table = labelled(summary)
     order = chosen(palette, table)
     epochs = table[table["epoch"].notna()].astype({"epoch": int})
-    lengths = table[~table["length"].isin(["", SLOPE]) & table["length"].notna() & (table["split"] == "heldout")]
+    lengths = table[table["length"].notna() & (table["split"] == "heldout")]
     lengths = lengths.astype({"length": int})
     epoch = alt.X("epoch:Q", title="epoch")
     length = alt.X(
@@ -78,10 +78,11 @@ def robustness(summary: pd.DataFrame) -> pd.DataFrame:
     """A row an operator: its Gini after training, the share of Recall@1 it keeps under hard injection, intervals."""
     table = labelled(summary)
     gini = table[(table["measure"] == "gini") & (table["epoch"] == table["epoch"].max())]
-    kept = table[(table["measure"] == "retained") & (table["inject"] == "hard")]
-    kept = kept[kept["count"] == max((count for count in kept["count"] if count <= COUNT), default=-1)]
+    retained = table[(table["measure"] == "retained") & (table["inject"] == "hard")]
+    retained = retained[retained["count"] == max((count for count in retained["count"] if count <= COUNT), default=-1)]
     columns = ["operator", "value", "ci_low", "ci_high"]
-    return gini[columns].merge(kept[[*columns, "count"]], on="operator", suffixes=("_gini", "_kept"))
+    both: pd.DataFrame = gini[columns].merge(retained[[*columns, "count"]], on="operator", suffixes=("_gini", "_kept"))
+    return both
 
 
 def chosen(palette: Mapping[str, str] | None, table: pd.DataFrame) -> dict[str, str]:
@@ -90,7 +91,7 @@ def chosen(palette: Mapping[str, str] | None, table: pd.DataFrame) -> dict[str, 
     return {name: (palette or palette_of(operators))[name] for name in operators}
 
 
-def tradeoff(summary: pd.DataFrame, palette: Mapping[str, str] | None = None) -> alt.LayerChart:
+def tradeoff(summary: pd.DataFrame, palette: Mapping[str, str] | None = None) -> Any:
     """Gini against retained Recall@1, one mark an operator with the intervals of both.
 
     The share's axis is linear near zero and logarithmic beyond: an operator may gain from patches in other documents.

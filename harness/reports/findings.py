@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import pandas as pd
 
+from harness.records import SLOPE, VALUE
 from harness.reports import claims, values
 from harness.reports.claims import Claim, Tested
+
+T = TypeVar("T")
 
 
 def tested(rows: pd.DataFrame, name: str = "pool") -> tuple[Tested, ...]:
@@ -24,6 +27,11 @@ def tested(rows: pd.DataFrame, name: str = "pool") -> tuple[Tested, ...]:
         )
         for row in rows.to_dict("records")
     )
+
+
+def by_pool(kind: Callable[..., T], rows: pd.DataFrame, columns: Sequence[str]) -> tuple[T, ...]:
+    """A record for every row: the pool, then the columns."""
+    return tuple(kind(row["pool"], *(float(row[name]) for name in columns)) for row in rows.to_dict("records"))
 
 
 def ceiling(candidates: Mapping[str, Any]) -> list[Claim]:
@@ -42,50 +50,33 @@ def degradation(
     pool; over: the lengths that the slope is over.
     """
     longest, shortest = int(rows["length"].max()), int(rows["length"].min())
-    reached = tuple(
-        values.Reached(
-            str(row["pool"]),
-            float(row["value"]),
-            float(row["ci_low"]),
-            float(row["ci_high"]),
-            None if longest == shortest else float(row["retained"]),
-        )
-        for row in rows[rows["length"] == longest].to_dict("records")
-    )
+    columns = ["value", "ci_low", "ci_high", *(["retained"] if longest > shortest else [])]
+    reached = by_pool(values.Reached, rows[rows["length"] == longest], columns)
     arm, measure = (str(rows[name].iloc[0]) for name in ("arm", "measure"))
-    said: list[Claim] = [values.Reach(arm, measure, longest, shortest, reached)]
+    statements: list[Claim] = [values.Reach(arm, measure, longest, shortest, reached)]
     if slopes:
-        said.append(values.Slopes((over[0], over[-1]), tuple(slopes.items())))
-    places = {"slope": "In the slope", str(longest): f"At L = {longest}"}
-    for place, words in places.items():
-        if len(here := tests[tests["length"].astype(str) == place]):
-            said.append(claims.Verdict(words, str(here["baseline"].iloc[0]), tested(here)))
-    return said
+        statements.append(values.Slopes((over[0], over[-1]), tuple(slopes.items())))
+    at_longest = (tests["statistic"] == VALUE) & (tests["length"] == longest)
+    for words, place in {"In the slope": tests["statistic"] == SLOPE, f"At L = {longest}": at_longest}.items():
+        if len(here := tests[place]):
+            statements.append(claims.Verdict(words, str(here["baseline"].iloc[0]), tested(here)))
+    return statements
 
 
 def attack(rows: pd.DataFrame, tests: pd.DataFrame) -> list[Claim]:
     """One kind of injection and measure of ``stress``, at the largest count."""
     kind, measure, count = str(rows["inject"].iloc[0]), str(rows["measure"].iloc[0]), int(rows["count"].max())
-    last = rows[rows["count"] == count]
-    kept = tuple(
-        values.Kept(
-            str(row["pool"]),
-            float(row["retained"]),
-            float(row["retained_low"]),
-            float(row["retained_high"]),
-            float(row["value"]),
-        )
-        for row in last.to_dict("records")
-    )
-    said: list[Claim] = [values.Attack(kind, measure, count, kept)]
+    columns = ["retained", "retained_low", "retained_high", "value"]
+    shares = by_pool(values.Retained, rows[rows["count"] == count], columns)
+    statements: list[Claim] = [values.Attack(kind, measure, count, shares)]
     if not count:
-        return said
-    if gains := tuple(one.pool for one in kept if one.low > 1):
-        said.append(values.Gains(gains))
-    if len(here := tests[tests["count"].astype(str) == str(count)]):
+        return statements
+    if gains := tuple(one.pool for one in shares if one.low > 1):
+        statements.append(values.Gains(gains))
+    if len(here := tests[tests["count"] == count]):
         words = {"better": "smaller losses than", "worse": "larger losses than", "same": "losses equal to those of"}
-        said.append(claims.Verdict(f"At K = {count}", str(here["baseline"].iloc[0]), tested(here), **words))
-    return said
+        statements.append(claims.Verdict(f"At K = {count}", str(here["baseline"].iloc[0]), tested(here), **words))
+    return statements
 
 
 def hijack(rows: pd.DataFrame) -> list[Claim]:
@@ -102,36 +93,36 @@ def concentration(rows: pd.DataFrame, tests: pd.DataFrame) -> list[Claim]:
     """One length of ``gradients``: every pool's Gini, and which of them tests tell apart."""
     length = int(rows["length"].iloc[0])
     ginis = tuple(tuple(row) for row in rows[["pool", "gini", "gini_low", "gini_high"]].itertuples(index=False))
-    said: list[Claim] = [values.Ginis(length, ginis)]
-    here = tests[tests["length"].astype(str) == str(length)]
+    statements: list[Claim] = [values.Ginis(length, ginis)]
+    here = tests[tests["length"] == length]
     if not len(here):
-        return said
+        return statements
     if (here["p_holm"] < claims.LEVEL).all():
         up = here["mean_difference"] > 0
         ahead = [*here[up]["pool"], *here[~up]["baseline"]]
         order = tuple(sorted(rows["pool"], key=lambda pool: -ahead.count(pool)))
         if [ahead.count(pool) for pool in order] == list(range(len(order)))[::-1]:  # else they go round in a circle
-            return [*said, claims.Order(order, float(here["p_holm"].max()))]
+            return [*statements, claims.Order(order, float(here["p_holm"].max()))]
     for baseline in dict.fromkeys(here["baseline"]):
-        mine = tested(here[here["baseline"] == baseline])
+        against = tested(here[here["baseline"] == baseline])
         words = {"better": "more concentrated than", "worse": "less concentrated than", "unit": "pairs"}
-        said.append(claims.Verdict(f"At L = {length}", str(baseline), mine, **words))
-    return said
+        statements.append(claims.Verdict(f"At L = {length}", str(baseline), against, **words))
+    return statements
 
 
 def compared(tests: pd.DataFrame, baseline: str) -> list[Claim]:
     """All of a comparison: how many cells differ from the baseline, and the largest difference, a claim per run."""
-    cells = tests[tests["length"].astype(str) != "slope"] if "length" in tests else tests
-    said: list[Claim] = []
-    for run, mine in cells.groupby("run", sort=False):
-        found = mine[mine["p_holm"] < claims.LEVEL]
-        ahead, behind = int((found["mean_difference"] > 0).sum()), int((found["mean_difference"] < 0).sum())
+    cells = tests[tests["statistic"] == VALUE] if "statistic" in tests else tests
+    statements: list[Claim] = []
+    for run, rows in cells.groupby("run", sort=False):
+        significant = rows[rows["p_holm"] < claims.LEVEL]
+        ahead, behind = (int((sign * significant["mean_difference"] > 0).sum()) for sign in (1, -1))
         counted, n, differ = (
-            int(one) for one in (mine["p_holm"].notna().sum(), mine["n"].max(), (mine["wins"] + mine["losses"]).max())
+            int(one) for one in (rows["p_holm"].notna().sum(), rows["n"].max(), (rows["wins"] + rows["losses"]).max())
         )
-        largest = furthest(found if len(found) else mine)
-        said.append(claims.Ahead(str(run), baseline, ahead, behind, counted, len(mine), n, differ, largest))
-    return said
+        largest = furthest(significant if len(significant) else rows)
+        statements.append(claims.Ahead(str(run), baseline, ahead, behind, counted, len(rows), n, differ, largest))
+    return statements
 
 
 def furthest(rows: pd.DataFrame) -> tuple[float, str]:

@@ -49,12 +49,12 @@ class FinishedRun:
     @functools.cached_property
     def gold(self) -> dict[str, list[str]]:
         """Relevant documents by query, as ``texts.parquet`` lists them; empty in a run without it."""
-        texts, found = self.table("texts.parquet"), defaultdict(list)
+        texts, gold = self.table("texts.parquet"), defaultdict(list)
         if texts is not None:
             documents = texts[texts["kind"] == "document"]
             for query_id, doc_id in zip(documents["query_id"], documents["id"], strict=True):
-                found[query_id].append(doc_id)
-        return dict(found)
+                gold[query_id].append(doc_id)
+        return dict(gold)
 
     def gold_ranks(self, path: Path) -> dict[tuple[str, str], int]:
         """(query, relevant document) → rank in a TREC run, of those it holds."""
@@ -76,10 +76,10 @@ class FinishedRun:
         relevant = {document for _, document in wanted}
         table = table.filter(pa.compute.is_in(table["doc_id"], pa.array(sorted(relevant), pa.string())))
         rows = zip(*(table[name].to_pylist() for name in types), strict=True)
-        found = {(query, document): rank for query, document, rank, _ in rows if (query, document) in wanted}
+        ranks = {(query, document): rank for query, document, rank, _ in rows if (query, document) in wanted}
         if encoded:
-            return {(unquote(query), unquote(document)): rank for (query, document), rank in found.items()}
-        return found
+            return {(unquote(query), unquote(document)): rank for (query, document), rank in ranks.items()}
+        return ranks
 
 
 def open_run(path: Path) -> FinishedRun:

@@ -19,26 +19,26 @@ class Ceiling(Claim):
     @property
     def text(self) -> str:
         exact = self.source == "exact"
-        found = "all documents are scored for every query" if exact else f"at most {self.depth:,} per query"
-        said = f"Candidates: {found}" + ("; they hold" if exact else f", from {self.source}, hold")
+        scope = "all documents are scored for every query" if exact else f"at most {self.depth:,} per query"
+        sentence = f"Candidates: {scope}" + ("; they hold" if exact else f", from {self.source}, hold")
         if self.recall >= 1:
-            return f"{said} every relevant document, so that reranking can find all of them."
+            return f"{sentence} every relevant document, so that reranking can find all of them."
         places = 3 if self.recall < 0.9995 else 9
         return (
-            f"{said}, on average over queries, {self.recall:.{places - 2}%} of the relevant documents: reranking"
+            f"{sentence}, on average over queries, {self.recall:.{places - 2}%} of the relevant documents: reranking"
             f" cannot exceed a recall of {self.recall:.{places}f}."
         )
 
 
 @dataclass(frozen=True)
 class Reached:
-    """A pool's mean and its interval; kept: the share of the value at the shortest length, None at that length."""
+    """A pool's mean and its interval; retained: the share of the value at the shortest length, None at that length."""
 
     pool: str
     value: float
     low: float
     high: float
-    kept: float | None = None
+    retained: float | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Reach(Claim):
     def text(self) -> str:
         parts, of = [], f" of its value at L = {self.shortest}"
         for one in self.pools:
-            left = "" if one.kept is None or one.kept != one.kept else f", {share(one.kept)}{of}"
+            left = "" if one.retained is None or one.retained != one.retained else f", {share(one.retained)}{of}"
             parts.append(f"{one.pool} {decimals(one.value)} ({interval(one.low, one.high)}{left})")
             of = "" if left else of
         return f"Arm {self.arm}, {self.measure} at L = {self.length}: {few(parts)}."
@@ -75,8 +75,8 @@ class Slopes(Claim):
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What a pool keeps of its value without injection: retained is NaN where that is 0."""
+class Retained:
+    """A pool's share of its value without injection: retained is NaN where that is 0."""
 
     pool: str
     retained: float
@@ -92,7 +92,7 @@ class Attack(Claim):
     inject: str
     measure: str
     count: int
-    pools: tuple[Kept, ...]
+    pools: tuple[Retained, ...]
 
     @property
     def text(self) -> str:
@@ -105,8 +105,8 @@ class Attack(Claim):
                 share(one.retained) + (f" ({text})" if (text := interval(one.low, one.high, True)) else "")
                 for one in real
             )
-            kept = [f"{one.pool} {text}" for one, text in zip(real, shares, strict=True)]
-            parts.append(f"share left of the value without injection: {few(kept)}")
+            named = [f"{one.pool} {text}" for one, text in zip(real, shares, strict=True)]
+            parts.append(f"share left of the value without injection: {few(named)}")
         if none := [one for one in self.pools if one.retained != one.retained]:
             left = [f"{one.pool} {decimals(one.value)}" for one in none]
             parts.append(f"value with injection where it is 0 without: {few(left)}")
@@ -140,9 +140,9 @@ class Hijack(Claim):
         known = [f"{pool} {share(rate, 1)}" for pool, rate in self.pools if rate is not None]
         if not known:
             return "No pool of this run can tell which part of its selection is injected."
-        said = f"Share of the selection that {self.inject} patches hold with K = {self.count}: {few(known)}"
+        sentence = f"Share of the selection that {self.inject} patches hold with K = {self.count}: {few(known)}"
         unknown = [pool for pool, rate in self.pools if rate is None]
-        return f"{said}" + (f"; unknown of {listed(unknown)}." if unknown else ".")
+        return sentence + (f"; unknown of {listed(unknown)}." if unknown else ".")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,6 @@ Whoever reads a run checks it here, inside of ``runs.readable``; what is raised 
 """
 
 from harness.schemas.manifests import RANKED, check_manifest
-from harness.schemas.tables import agree, check
+from harness.schemas.tables import agree, check, current
 
-__all__ = ["RANKED", "agree", "check", "check_manifest"]
+__all__ = ["RANKED", "agree", "check", "check_manifest", "current"]

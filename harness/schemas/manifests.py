@@ -79,22 +79,22 @@ CONFIGS: dict[str, dict[str, Callable[[Any], bool]]] = {
 }
 
 
-def check_manifest(found: Manifest) -> None:
+def check_manifest(manifest: Manifest) -> None:
     """Raises ValueError unless a manifest asks what its command can be asked, and holds what reports show."""
-    asked = CONFIGS.get(found.command, {})
-    if found.command == "compare" and found.config.get("of") in RANKED:
-        asked = asked | CONFIGS[found.config["of"]]
-    if wrong := [key for key, holds in asked.items() if not _holds(holds, found.config.get(key))]:
+    asked = CONFIGS.get(manifest.command, {})
+    if manifest.command == "compare" and manifest.config.get("of") in RANKED:
+        asked = asked | CONFIGS[manifest.config["of"]]
+    if wrong := [key for key, holds in asked.items() if not _holds(holds, manifest.config.get(key))]:
         raise ValueError(f"config: {', '.join(wrong)} missing or of another kind")
-    if not all(map(math.isfinite, (*found.seconds.values(), *found.core_seconds.values()))):
+    if not all(map(math.isfinite, (*manifest.seconds.values(), *manifest.core_seconds.values()))):
         raise ValueError("seconds that are no numbers")
-    of = found.candidates
+    of = manifest.candidates
     if of and not (text(of.get("source")) and positive(of.get("depth")) and real(of.get("recall"))):
         raise ValueError("candidates of another kind")
-    if found.command in RANKED and not text(found.fingerprints.get("dataset")):
+    if manifest.command in RANKED and not text(manifest.fingerprints.get("dataset")):
         raise ValueError("no fingerprint of the dataset")
-    if found.command == "eval":
-        _check_cells(found)
+    if manifest.command == "eval":
+        _check_cells(manifest)
 
 
 def _holds(holds: Callable[[Any], bool], value: Any) -> bool:
@@ -104,10 +104,10 @@ def _holds(holds: Callable[[Any], bool], value: Any) -> bool:
         return False
 
 
-def _check_cells(found: Manifest) -> None:
+def _check_cells(manifest: Manifest) -> None:
     """The patch counts of every arm at every length, or none in a run of an early version."""
-    counts: dict[str, list[int]] = {arm: [] for arm in found.config["arms"]}
-    for one in found.cells:
+    counts: dict[str, list[int]] = {arm: [] for arm in manifest.config["arms"]}
+    for one in manifest.cells:
         fill, evidence = one.get("fill"), one.get("evidence")
         if not (
             _holds(counts.__contains__, one.get("arm"))
@@ -118,5 +118,5 @@ def _check_cells(found: Manifest) -> None:
         ):
             raise ValueError("cells of another kind")
         counts[one["arm"]].append(one["length"])
-    if found.cells and any(lengths != list(found.config["lengths"]) for lengths in counts.values()):
+    if manifest.cells and any(lengths != list(manifest.config["lengths"]) for lengths in counts.values()):
         raise ValueError("cells of other lengths")

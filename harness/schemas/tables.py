@@ -8,105 +8,83 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.records import Manifest
+from harness.records import SLOPE, STATISTICS, VALUE, Manifest
 from harness.schemas.manifests import CONFIGS, MOST, RANKED
 
 if TYPE_CHECKING:
     import pandas as pd
 
-KEYS = dict.fromkeys(["dataset", "checkpoint", "pool", "measure"], "text")
-PAIRED = {
-    "n": "whole",
-    "mean_difference": "real?",
-    "ci_low": "real?",
-    "ci_high": "real?",
-    "t": "real?",
-    "p": "real?",
-    "p_holm": "real?",
-    "wins": "whole",
-    "ties": "whole",
-    "losses": "whole",
-}
-AGAINST = {"pool": "text", "baseline": "text", **PAIRED}
-MEAN = {"value": "real", "ci_low": "real", "ci_high": "real", "n_queries": "whole", "retained": "real?"}
-PLACE = {"eval": {"arm": "text", "length": "whole"}, "stress": {"inject": "text", "count": "whole"}}
-TESTED = {"eval": {"arm": "text", "length": "text"}, "stress": PLACE["stress"]}
-SWEPT = {"eval": {"arm": "text", "length": "whole?"}, "stress": PLACE["stress"]}
-CONCENTRATED = dict.fromkeys(
-    ["gini", "gini_low", "gini_high", "top_share", "effective_patches", "zero_share", "gini_standard"], "real?"
+
+def _kinds(**columns: str) -> dict[str, str]:
+    """By column what it holds. columns: by kind the names; a kind that ends in ``_or_none`` may miss a value."""
+    return {name: kind.replace("_or_none", "?") for kind, names in columns.items() for name in names.split()}
+
+
+KEYS = _kinds(text="dataset checkpoint pool measure")
+PAIRED = _kinds(whole="n wins ties losses", real_or_none="mean_difference ci_low ci_high t p p_holm")
+AGAINST = _kinds(text="measure pool baseline") | PAIRED
+MEAN = _kinds(real="value ci_low ci_high", whole="n_queries", real_or_none="retained")
+PLACE = {"eval": _kinds(text="arm", whole="length"), "stress": _kinds(text="inject", whole="count")}
+TESTED = PLACE | {"eval": _kinds(text="arm statistic", whole_or_none="length")}
+SWEPT = PLACE | {"eval": _kinds(text="arm", whole_or_none="length")}
+CONCENTRATED = "gini gini_low gini_high top_share effective_patches zero_share gini_standard"
+SHARES = _kinds(real_or_none="hijack_rate retained_low retained_high")
+SYNTH = _kinds(
+    text="pool measure split statistic inject", whole="train_length support", whole_or_none="epoch length count"
 )
-SYNTH = {
-    "pool": "text",
-    "measure": "text",
-    "split": "text",
-    "epoch": "whole?",
-    "length": "place",
-    "inject": "text",
-    "count": "whole?",
-    "train_length": "whole",
-    "support": "whole",
-}
 TABLES: dict[tuple[str, str], dict[str, str]] = {
     ("eval", "summary.csv"): KEYS | SWEPT["eval"] | MEAN,
-    ("eval", "tests.csv"): {"measure": "text"} | TESTED["eval"] | AGAINST,
-    ("eval", "per_query.parquet"): KEYS | SWEPT["eval"] | {"query_id": "text", "value": "real"},
-    ("stress", "summary.csv"): KEYS
-    | PLACE["stress"]
-    | MEAN
-    | {"hijack_rate": "real?", "retained_low": "real?", "retained_high": "real?"},
-    ("stress", "tests.csv"): {"measure": "text"} | PLACE["stress"] | AGAINST,
-    ("stress", "per_query.parquet"): KEYS | PLACE["stress"] | {"query_id": "text", "value": "real?"},
-    ("gradients", "summary.csv"): {"pool": "text", "length": "whole", "n_pairs": "whole"} | CONCENTRATED,
-    ("gradients", "tests.csv"): {"measure": "text", "length": "text"} | AGAINST,
-    ("synth", "summary.csv"): SYNTH | {"value": "real", "ci_low": "real?", "ci_high": "real?", "n_seeds": "whole"},
+    ("eval", "tests.csv"): TESTED["eval"] | AGAINST,
+    ("eval", "per_query.parquet"): KEYS | SWEPT["eval"] | _kinds(text="query_id", real="value"),
+    ("stress", "summary.csv"): KEYS | PLACE["stress"] | MEAN | SHARES,
+    ("stress", "tests.csv"): PLACE["stress"] | AGAINST,
+    ("stress", "per_query.parquet"): KEYS | PLACE["stress"] | _kinds(text="query_id", real_or_none="value"),
+    ("gradients", "summary.csv"): _kinds(text="pool", whole="length n_pairs", real_or_none=CONCENTRATED),
+    ("gradients", "tests.csv"): _kinds(whole="length") | AGAINST,
+    ("synth", "summary.csv"): SYNTH | _kinds(real="value", real_or_none="ci_low ci_high", whole="n_seeds"),
     ("synth", "tests.csv"): SYNTH | AGAINST,
-}
-SHOWN = {
-    "texts.parquet": {"kind": "text", "query_id": "text", "id": "text", "relevance": "whole", "text": "text"},
-    "alignment.parquet": {
-        "query_id": "text",
-        "doc_id": "text",
-        "inject": "text",
-        "count": "whole",
-        "token": "text",
-        "before_patch": "whole",
-        "before_text": "text",
-        "before_similarity": "real",
-        "after_source": "text",
-        "after_patch": "whole",
-        "after_similarity": "real",
-    },
+    ("", "texts.parquet"): _kinds(text="kind query_id id text", whole="relevance"),
+    ("", "alignment.parquet"): _kinds(
+        text="query_id doc_id inject token before_text after_source",
+        whole="count before_patch after_patch",
+        real="before_similarity after_similarity",
+    ),
 }
 
 
-def columns(found: Manifest, file: str) -> dict[str, str]:
+def columns(manifest: Manifest, file: str) -> dict[str, str]:
     """What a file of a run holds, by column: text, whole or real; with a question mark where a value may be missing."""
-    if file in SHOWN:
-        return SHOWN[file]
-    if found.command != "compare":
-        return TABLES.get((found.command, file), {})
-    of = found.config["of"]
-    if file == "summary.csv":
-        return {**TABLES[of, file], "run": "text"}
+    if manifest.command != "compare" or ("", file) in TABLES:
+        return TABLES.get(("", file)) or TABLES.get((manifest.command, file), {})
+    of = manifest.config["of"]
     if file == "queries.parquet":
-        by_query = dict.fromkeys(["value", "value_baseline", "difference"], "real")
-        return {"measure": "text", **PLACE[of], "pool": "text", "query_id": "text", "run": "text", **by_query}
-    return {"measure": "text", **TESTED[of], "run": "text", **AGAINST}
+        return PLACE[of] | _kinds(text="measure pool query_id run", real="value value_baseline difference")
+    return TABLES[of, file] | {"run": "text"}
 
 
-def check(found: Manifest, file: str, table: pd.DataFrame) -> None:
+def current(manifest: Manifest, file: str, table: pd.DataFrame) -> pd.DataFrame:
+    """A table as this version writes it: before there was a column ``statistic``, ``length`` held the word slope."""
+    if "statistic" not in columns(manifest, file) or "statistic" in table or "length" not in table:
+        return table
+    slope = (table["length"] == SLOPE).fillna(False)
+    table = table.assign(length=table["length"].mask(slope).astype("Int64"))
+    table.insert(list(table.columns).index("length") + 1, "statistic", np.where(slope, SLOPE, VALUE))
+    return table
+
+
+def check(manifest: Manifest, file: str, table: pd.DataFrame) -> None:
     """Raises ValueError unless a table of a run has the columns, kinds and cells that its manifest promises."""
-    for column, kind in columns(found, file).items():
+    for column, kind in columns(manifest, file).items():
         if column not in table:
             raise ValueError(f"no column {column!r}")
         if not _of_kind(table[column], kind):
             raise ValueError(f"column {column!r} holds another kind of values")
     if file == "texts.parquet" and not set(table["kind"]) <= {"query", "document"}:
         raise ValueError("kinds of texts that are unknown")
-    if found.command in CONFIGS and file in ("summary.csv", "per_query.parquet"):
-        _check_cells_of(found, file, table)
-    if file == "tests.csv" and found.command in CONFIGS:
-        _check_tests(found, table)
+    if manifest.command in CONFIGS and file in ("summary.csv", "per_query.parquet"):
+        _check_cells_of(manifest, file, table)
+    if file == "tests.csv" and manifest.command in CONFIGS:
+        _check_tests(manifest, table)
 
 
 def _of_kind(values: pd.Series, kind: str) -> bool:
@@ -115,8 +93,6 @@ def _of_kind(values: pd.Series, kind: str) -> bool:
     missing = bool(values.isna().any())
     if not len(values):
         return True
-    if kind == "place":  # a length, a word in its place, or nothing
-        return _of_kind(values.dropna(), "text") or _of_kind(values, "whole?")
     if kind == "text":
         return not missing and all(isinstance(one, str) for one in values.unique())
     if missing and not kind.endswith("?"):
@@ -129,11 +105,11 @@ def _of_kind(values: pd.Series, kind: str) -> bool:
     ) or pd.api.types.is_integer_dtype(values)
 
 
-def _check_cells_of(found: Manifest, file: str, table: pd.DataFrame) -> None:
+def _check_cells_of(manifest: Manifest, file: str, table: pd.DataFrame) -> None:
     """Every cell that was asked for is there, once (by query, if the table is)."""
-    config, command = found.config, found.command
+    config, command = manifest.config, manifest.command
     if command in ("synth", "compare"):
-        return _check_free(found, table)
+        return _check_free(manifest, table)
     if command == "gradients":
         if file == "summary.csv":
             _complete(table, {"pool": config["pool"], "length": config["lengths"]})
@@ -171,12 +147,12 @@ def _complete(table: pd.DataFrame, wanted: Mapping[str, Sequence[Any]]) -> None:
         raise ValueError("cells are missing, doubled or of another question")
 
 
-def _check_free(found: Manifest, table: pd.DataFrame) -> None:
+def _check_free(manifest: Manifest, table: pd.DataFrame) -> None:
     """Of a study or a comparison: pools, measures and places that were asked for, none twice."""
-    config, keys = found.config, list(SYNTH)
-    if found.command == "synth":
+    config, keys = manifest.config, list(SYNTH)
+    if manifest.command == "synth":
         asked = all(set(table[key]) <= set(config[key]) for key in ("pool", "train_length", "support"))
-        real_ = asked and _numbers(table["length"]) <= set(config["lengths"])
+        real_ = asked and _placed(table, config["lengths"])
     else:
         inside, across = RANKED[config["of"]]
         keys = ["run", inside, across, "pool", "measure"]
@@ -185,47 +161,50 @@ def _check_free(found: Manifest, table: pd.DataFrame) -> None:
         raise ValueError("cells are missing, doubled or of another question")
 
 
-def _numbers(lengths: pd.Series) -> set[int]:
-    """Lengths that may also be the word slope, or empty. Raises ValueError where one is neither."""
-    return {int(one) for one in lengths.dropna().unique() if one not in ("", "slope")}
+def _placed(table: pd.DataFrame, lengths: Sequence[int]) -> bool:
+    """Whether every length is one that was asked about, and none where the statistic is a slope."""
+    known = set(table["length"].dropna()) <= set(lengths)
+    if "statistic" not in table:
+        return known
+    of_all = table["statistic"] == SLOPE
+    return known and set(table["statistic"]) <= set(STATISTICS) and bool(table.loc[of_all, "length"].isna().all())
 
 
-def _check_tests(found: Manifest, table: pd.DataFrame) -> None:
+def _check_tests(manifest: Manifest, table: pd.DataFrame) -> None:
     """Counts add up, p is a probability, and every place is one that was asked about."""
-    config, of = found.config, found.config.get("of", found.command)
+    config, of = manifest.config, manifest.config.get("of", manifest.command)
     if not (table["wins"] + table["ties"] + table["losses"] == table["n"]).all():
         raise ValueError("wins, ties and losses do not add up")
     if not (table["p_holm"].isna() | table["p_holm"].between(0, 1)).all():
         raise ValueError("p that is no probability")
-    if found.command == "compare" and not len(table):
+    if manifest.command == "compare" and not len(table):
         raise ValueError("no row")
-    if of in ("eval", "gradients", "synth") and not _numbers(table["length"]) <= set(config["lengths"]):
+    if of in ("eval", "gradients", "synth") and not _placed(table, config["lengths"]):
         raise ValueError("lengths of another question")
     if of == "stress" and not set(table["count"].astype(int)) <= set(config["counts"]):
         raise ValueError("counts of another question")
-    keys = [*columns(found, "tests.csv")]
+    keys = [*columns(manifest, "tests.csv")]
     if table.duplicated([key for key in keys if key not in PAIRED]).any():
         raise ValueError("a test twice")
 
 
-def agree(found: Manifest, summary: pd.DataFrame, tests: pd.DataFrame) -> None:
+def agree(manifest: Manifest, summary: pd.DataFrame, tests: pd.DataFrame) -> None:
     """Raises ValueError unless the tests' differences are those of the summary's means, as this version has them."""
     from harness.statistics import inference, tables
 
-    if found.command not in RANKED or not len(tests):
+    if manifest.command not in RANKED or not len(tests):
         return
-    inside, across = RANKED[found.command]
+    inside, across = RANKED[manifest.command]
     value = summary.set_index(["measure", inside, "pool", across])["value"].to_dict()
-    growing = tables.reached(found.cells)
+    growing = tables.reached(manifest.cells)
 
     def of(row: dict[Any, Any], pool: str) -> float:
         key, place = (row["measure"], row[inside], pool), row[across]
-        if place == "slope":
-            lengths = growing.get(row[inside], found.config["lengths"])
-            return float(
-                inference.slopes(np.array([[value[*key, length]] for length in lengths]), np.array(lengths))[0]
-            )
-        return value[*key, int(place)] - (value[*key, 0] if found.command == "stress" else 0)
+        if row.get("statistic") == SLOPE:
+            lengths = growing.get(row[inside], manifest.config["lengths"])
+            values = np.array([[value[*key, length]] for length in lengths])
+            return float(inference.slopes(values, np.array(lengths))[0])
+        return float(value[*key, int(place)] - (value[*key, 0] if manifest.command == "stress" else 0))
 
     for row in tests.to_dict("records"):
         if abs(of(row, row["pool"]) - of(row, row["baseline"]) - row["mean_difference"]) > 1e-6:

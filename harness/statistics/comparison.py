@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from harness.errors import DataError, examples
-from harness.records import Result
+from harness.records import SLOPE, VALUE, Result
 from harness.statistics import inference, tables
 
 PLACES = {"eval": ["measure", "arm", "length", "pool"], "stress": ["measure", "inject", "count", "pool"]}
+TESTS = PLACES | {"eval": ["measure", "arm", "length", "statistic", "pool"]}
 TESTED = ["n", "mean_difference", "ci_low", "ci_high", "effect_size", "t", "p", "p_holm", "wins", "ties", "losses"]
 SEED = re.compile(r"-seed\d+$")
 ASKED = ["split", "limit", "measures", "lengths", "arms", "evidence", "fill", "inject", "counts", "cosine", "tokens"]
@@ -34,9 +36,9 @@ def check(runs: Mapping[str, Result]) -> list[str]:
             continue
         problems += [f"{pair}: {line}" for line in differences(first, base, name, run)]
         for key in ("candidates", "depth", "dtype", "seed"):
-            mine, theirs = (one.manifest.config.get(key) for one in (base, run))
-            if mine != theirs:
-                notes.append(f"{key} differs: {mine} in {first}, {theirs} in {name}")
+            asked, other = (one.manifest.config.get(key) for one in (base, run))
+            if asked != other:
+                notes.append(f"{key} differs: {asked} in {first}, {other} in {name}")
     recalls = {name: run.manifest.candidates.get("recall") for name, run in runs.items()}
     if len(set(recalls.values())) > 1:
         notes.append(
@@ -50,9 +52,9 @@ def check(runs: Mapping[str, Result]) -> list[str]:
 
 def differences(first: str, base: Result, name: str, run: Result) -> Iterator[str]:
     """What two runs of one command were asked differently."""
-    mine, theirs = (set(one.per_query["query_id"]) for one in (base, run))
-    if mine != theirs:
-        for only, where in ((mine - theirs, first), (theirs - mine, name)):
+    queries, others = (set(one.per_query["query_id"]) for one in (base, run))
+    if queries != others:
+        for only, where in ((queries - others, first), (others - queries, name)):
             if only:
                 yield f"{len(only):,} queries are in {where} only: {examples(sorted(only))}"
     elif base.manifest.fingerprints["dataset"] != run.manifest.fingerprints["dataset"]:
@@ -82,8 +84,8 @@ def _mean(name: str, seeds: list[Result]) -> Result:
     """What several seeds found, as one run; cells that not all of them have are left out."""
     first, stress = seeds[0], seeds[0].manifest.command == "stress"
     values = pd.concat([seed.per_query for seed in seeds], ignore_index=True).assign(checkpoint=name)
-    found = values.groupby([column for column in values if column != "value"], sort=False, dropna=False)["value"]
-    table = found.agg(["mean", "size"]).reset_index()
+    groups = values.groupby([column for column in values if column != "value"], sort=False, dropna=False)["value"]
+    table = groups.agg(["mean", "size"]).reset_index()
     table = table[table["size"] == len(seeds)].rename(columns={"mean": "value"})[first.per_query.columns]
     random = np.random.default_rng(first.manifest.config["seed"])
     summary = (tables.summarise_stress if stress else tables.summarise)(table, random)
@@ -117,34 +119,33 @@ def compare(
     """
     place, rows, growing = PLACES[command], [], reached or {}
     for run in [name for name in dict.fromkeys(values["run"]) if name != baseline]:
-        mine, base = (values[values["run"] == name] for name in (run, baseline))
-        for key, a, b in _pairs(mine, base, place, growing.get(run, {}), growing.get(baseline, {})):
+        own, base = (values[values["run"] == name] for name in (run, baseline))
+        for named, a, b in _pairs(own, base, place, growing.get(run, {}), growing.get(baseline, {})):
             difference = a - b
             spread = difference.std(ddof=1) if len(difference) > 1 else np.nan
             size = difference.mean() / spread if spread > 0 else np.nan
-            named = dict(zip(place, key, strict=True))
             rows.append(
                 {**named, "run": run, "baseline": baseline, **vars(inference.paired(a, b)), "effect_size": size}
             )
-    table = pd.DataFrame(rows, columns=[*place, "run", "baseline", *TESTED])
+    table = pd.DataFrame(rows, columns=[*TESTS[command], "run", "baseline", *TESTED])
     if table.empty:
         raise DataError(f"no cell of another run is in {baseline}: they share no pool")
     table["p_holm"] = inference.holm(table["p"].to_numpy(float))
-    return table
+    return table.astype({"length": "Int64"}) if "length" in table else table
 
 
 def _pairs(
-    mine: pd.DataFrame, base: pd.DataFrame, place: Sequence[str], *growing: Mapping[str, Sequence[int]]
-) -> Iterator[tuple[tuple, np.ndarray, np.ndarray]]:
-    """(place, run's values, baseline's values) by query of every cell both have; then of every slope over length."""
-    wide = [one.pivot(index=list(place), columns="query_id", values="value") for one in (mine, base)]
-    order = mine[list(place)].drop_duplicates().itertuples(index=False, name=None)
+    run: pd.DataFrame, base: pd.DataFrame, place: Sequence[str], *growing: Mapping[str, Sequence[int]]
+) -> Iterator[tuple[dict[str, Any], np.ndarray, np.ndarray]]:
+    """(keys, run's values, baseline's values) by query of every cell both have; then of every slope over length."""
+    wide = [one.pivot(index=list(place), columns="query_id", values="value") for one in (run, base)]
+    order = run[list(place)].drop_duplicates().itertuples(index=False, name=None)
     shared = [key for key in order if key in wide[1].index]
-    queries = wide[1].columns
+    queries, statistic = wide[1].columns, {"statistic": VALUE} if "length" in place else {}
     for key in shared:
         a, b = (one.loc[key].reindex(queries).to_numpy(float) for one in wide)
-        yield tuple(map(_plain, key)), a, b
-    if "length" not in place:
+        yield dict(zip(place, key, strict=True)) | statistic, a, b
+    if not statistic:
         return
     lines = dict.fromkeys((key[0], key[1], key[3]) for key in shared)
     for measure, arm, pool in lines:
@@ -156,11 +157,7 @@ def _pairs(
                 inference.slopes(one.loc[keys, queries].to_numpy(float), np.array(span, float))
                 for one, keys, span in zip(wide, cells, spans, strict=True)
             )
-            yield (measure, arm, "slope", pool), a, b
-
-
-def _plain(value: object) -> str:
-    return str(value)
+            yield {"measure": measure, "arm": arm, "length": None, "statistic": SLOPE, "pool": pool}, a, b
 
 
 def by_query(values: pd.DataFrame, command: str, baseline: str) -> pd.DataFrame:

@@ -13,25 +13,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from harness.records import SLOPE, VALUE
 from harness.statistics import inference
 
 CELL = ["arm", "pool", "length", "measure"]
 SUMMARY = ["dataset", "checkpoint", *CELL, "value", "ci_low", "ci_high", "n_queries", "delta", "retained"]
-TESTS = [
-    "measure",
-    "arm",
-    "length",
-    "pool",
-    "baseline",
-    "n",
-    "mean_difference",
-    "ci_low",
-    "ci_high",
-    "t",
-    "p",
-    "p_holm",
-]
-TESTS += ["wins", "ties", "losses"]
+PAIRED = ["pool", "baseline", "n", "mean_difference", "ci_low", "ci_high", "t", "p", "p_holm", "wins", "ties", "losses"]
+TESTS = ["measure", "arm", "length", "statistic", *PAIRED]
+STRESS_TESTS = ["measure", "inject", "count", *PAIRED]
 HIJACK = "hijack_rate"
 STRESS_KEYS = ["dataset", "checkpoint", "inject", "count", "pool", "measure"]
 STRESS_VALUES = ["value", "ci_low", "ci_high", "n_queries", "retained", "hijack_rate", "retained_low", "retained_high"]
@@ -90,18 +79,21 @@ def compare(
         base = values[pools[0]]
         growing = list((reached or {}).get(str(arm), base.index))
         for pool in pools[1:]:
-            pairs = [(str(length), values[pool].loc[length], base.loc[length]) for length in base.index]
+            pairs = [(length, VALUE, values[pool].loc[length], base.loc[length]) for length in base.index]
             if len(growing) > 1:
-                a, b = (slopes(one, growing) for one in (values[pool], base))
-                pairs.append(("slope", a, b))
-            for length, a, b in pairs:
+                pairs.append((None, SLOPE, slopes(values[pool], growing), slopes(base, growing)))
+            for length, statistic, a, b in pairs:
+                keys = {"measure": measure, "arm": arm, "length": length, "statistic": statistic}
                 test = vars(inference.paired(np.asarray(a), np.asarray(b)))
-                rows.append(
-                    {"measure": measure, "arm": arm, "length": length, "pool": pool, "baseline": pools[0], **test}
-                )
-    table = pd.DataFrame(rows, columns=[name for name in TESTS if name != "p_holm"])
+                rows.append({**keys, "pool": pool, "baseline": pools[0], **test})
+    return corrected(rows, TESTS).astype({"length": "Int64"})
+
+
+def corrected(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
+    """Tests as a table, with Holm's correction over all tests of one measure."""
+    table = pd.DataFrame(rows, columns=[name for name in columns if name != "p_holm"])
     table["p_holm"] = table.groupby("measure")["p"].transform(lambda p: inference.holm(p.to_numpy())) if rows else None
-    return table[TESTS]
+    return table[columns]
 
 
 def slopes(values: pd.DataFrame, lengths: Sequence[int]) -> np.ndarray:
@@ -147,7 +139,4 @@ def compare_losses(per_query: pd.DataFrame, pools: list[str]) -> pd.DataFrame:
             a, b = ((wide.loc[(one, count)] - wide.loc[(one, 0)]).to_numpy() for one in (pool, pools[0]))
             keys = {"measure": measure, "inject": inject, "count": count, "pool": pool, "baseline": pools[0]}
             rows.append({**keys, **vars(inference.paired(a, b))})
-    columns = [{"arm": "inject", "length": "count"}.get(name, name) for name in TESTS]
-    table = pd.DataFrame(rows, columns=[name for name in columns if name != "p_holm"])
-    table["p_holm"] = table.groupby("measure")["p"].transform(lambda p: inference.holm(p.to_numpy())) if rows else None
-    return table[columns]
+    return corrected(rows, STRESS_TESTS)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pandas as pd
 
+from harness.records import SLOPE, VALUE
 from harness.statistics import inference
 
 UNIT = ["train_length", "support"]
-KEYS = ["pool", "measure", "split", "epoch", "length", "inject", "count"]
+KEYS = ["pool", "measure", "split", "epoch", "length", "statistic", "inject", "count"]
 SUMMARY = [*KEYS, "value", "ci_low", "ci_high", "n_seeds", *UNIT]
-PLACE = ["measure", "split", "epoch", "length", "inject", "count"]
+PLACE = KEYS[1:]
 TESTED = ["n", "mean_difference", "ci_low", "ci_high", "t", "p", "p_holm", "wins", "ties", "losses"]
 TESTS = [*PLACE, "pool", "baseline", *TESTED, *UNIT]
-SLOPE = "slope"  # stands for a length: the change of Recall@1 for each doubling of it
 
 
 def measured(training: pd.DataFrame, lengths: pd.DataFrame, injection: pd.DataFrame) -> pd.DataFrame:
@@ -29,12 +29,13 @@ def measured(training: pd.DataFrame, lengths: pd.DataFrame, injection: pd.DataFr
     sloped = lengths.groupby(["pool", "seed", "split", *UNIT], sort=False)[["length", "recall"]]
     if lengths["length"].nunique() > 1:
         slopes = sloped.apply(lambda one: inference.slopes(one[["recall"]].to_numpy(), one["length"].to_numpy())[0])
-        parts.append(slopes.rename("value").reset_index().assign(measure="recall", length=SLOPE))
+        parts.append(slopes.rename("value").reset_index().assign(measure="recall", statistic=SLOPE))
     parts.append(lengths.rename(columns={"recall": "value"}).assign(measure="recall"))
     for measure in ("recall", "retained", "hijack_rate"):
         parts.append(injection.rename(columns={measure: "value"}).assign(measure=measure, split="heldout"))
     wanted = [*KEYS, *UNIT, "seed", "value"]
     table = pd.concat([part.reindex(columns=wanted).astype({"value": float}) for part in parts], ignore_index=True)
+    table["statistic"] = table["statistic"].fillna(VALUE)
     for key in ("epoch", "length", "inject", "count"):
         table[key] = [
             f"{value:g}" if isinstance(value, float) else str(value)
@@ -64,7 +65,7 @@ def compare(values: pd.DataFrame, pools: list[str]) -> pd.DataFrame:
     last = str(values.loc[values["epoch"] != "", "epoch"].astype(int).max())
     final = values[
         ((values["measure"] == "gini") & (values["epoch"] == last))
-        | ((values["measure"] == "recall") & (values["length"] != ""))
+        | ((values["measure"] == "recall") & ((values["length"] != "") | (values["statistic"] == SLOPE)))
         | (values["measure"].isin(["retained", "hijack_rate"]) & (values["count"] != "0"))
     ]
     rows = []

@@ -16,7 +16,8 @@ from harness import cli
 from harness.audit import LAWS, SCORERS, audit
 from harness.audit.cases import Case, narrow, smaller, text
 from harness.errors import OptionError
-from harness.reports import audit as report
+from harness.reports.formats import terminal
+from harness.reports.sections.audit import build
 from tests.audit.scorers import BROKEN, batched, by_place, cut_off, floored, padded, picky, right, summed_in_half
 
 PADDING = "query [[1.0]], documents [[-1.0]] and [[1.0], [1.0]]: expected -1.0 for document 1, got 0.0"
@@ -278,5 +279,5 @@ def test_markup_in_a_counterexample_is_shown_as_it_is():
         raise ValueError("[bold]no[/]")
 
     console = Console(width=200, record=True, file=io.StringIO())
-    report.show(audit(rude), console)
+    terminal.show(build(audit(rude)), console)
     assert "raised ValueError: [bold]no[/]" in console.export_text()

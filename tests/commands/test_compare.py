@@ -67,7 +67,7 @@ def test_differences_tests_and_effect_sizes_are_scipys(tmp_path):
     }
     for row in done.tests.itertuples():
         a, b = (wide[name].loc[(row.measure, row.pool)] for name in (row.run, "c2"))
-        if row.length == "slope":
+        if row.statistic == "slope":
             a, b = (np.polyfit([3, 4, 5], one.to_numpy(), 1)[0] for one in (a, b))
         else:
             a, b = (one.loc[int(row.length)].to_numpy() for one in (a, b))
@@ -76,7 +76,7 @@ def test_differences_tests_and_effect_sizes_are_scipys(tmp_path):
         low, high = reference.t.interval(0.95, 39, (a - b).mean(), reference.sem(a - b))
         assert (row.ci_low, row.ci_high) == pytest.approx((low, high))
         assert row.effect_size == pytest.approx((a - b).mean() / (a - b).std(ddof=1))
-        if row.length != "slope":
+        if row.statistic != "slope":
             assert (row.wins, row.ties, row.losses) == ((a > b).sum(), (a == b).sum(), (a < b).sum())
 
 
@@ -91,7 +91,7 @@ def test_seeds_are_averaged_by_query(tmp_path):
     keys = ["measure", "pool", "length", "query_id"]
     first, second, base = (run.per_query.set_index(keys)["value"] for run in runs)
     mean = (first + second) / 2
-    for row in done.tests[done.tests["length"] != "slope"].itertuples():
+    for row in done.tests[done.tests["statistic"] != "slope"].itertuples():
         a, b = (one.loc[(row.measure, row.pool, int(row.length))] for one in (mean, base))
         assert row.p == pytest.approx(reference.ttest_rel(a, b.loc[a.index]).pvalue)
     means = [one.groupby(level=[0, 1, 2]).mean() for one in (first, second)]
@@ -168,14 +168,14 @@ def test_the_slope_of_a_run_is_its_own_as_its_tests_have_it(tmp_path):
     values = comparison.stack({"a": one, "b": two})
     tests = comparison.compare(values, "eval", "a", {name: {"pad": span} for name, span in spans.items()})
     wide = values.pivot(index=["run", "measure", "pool", "length"], columns="query_id", values="value")
-    for row in tests[tests["length"] == "slope"].itertuples():
+    for row in tests[tests["statistic"] == "slope"].itertuples():
         b, a = (
             np.polyfit(np.log2(spans[run]), wide.loc[run, row.measure, row.pool].loc[spans[run]], 1)[0]
             for run in ("b", "a")
         )
         assert row.mean_difference == pytest.approx((b - a).mean())
     none = comparison.compare(values, "eval", "a", {"a": {"pad": [8]}})
-    assert "slope" not in set(none["length"])
+    assert set(none["statistic"]) == {"value"}
 
 
 def test_runs_that_share_no_pool_have_nothing_to_compare(tmp_path):
@@ -236,8 +236,8 @@ def test_stress_runs_are_compared_by_count(tmp_path):
     given = {key: value for key, value in QUESTION.items() if key != "lengths"} | {"inject": "hard", "counts": [0, 9]}
     runs = [harness.stress(**given, seed=seed, output=tmp_path).path for seed in (0, 1)]
     done = harness.compare(*runs, output=tmp_path)
-    assert set(done.tests["count"]) == {"0", "9"} and "hijack_rate" not in set(done.tests["measure"])
-    assert (done.tests[done.tests["count"] == "0"]["mean_difference"] == 0).all()
+    assert set(done.tests["count"]) == {0, 9} and "hijack_rate" not in set(done.tests["measure"])
+    assert (done.tests[done.tests["count"] == 0]["mean_difference"] == 0).all()
 
 
 def test_checkpoints_are_computed_compared_and_shown(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ import harness
 from harness.cli import app
 from harness.corpora.inspection import summary
 from harness.errors import DataError
-from harness.reports.inspection import lengths
+from harness.reports.sections.inspect import histogram
 from tests.corpora import layouts
 from tests.corpora.layouts import BREAD, Texts
 
@@ -60,10 +60,10 @@ def test_it_is_shown_and_written_as_json(folder):
 
 @given(st.lists(st.integers(0, 5_000), min_size=1, max_size=40))
 def test_a_histogram_counts_every_length_once(counts):
-    _, *bars = lengths("Words", counts)
-    assert sum(int(bar.rpartition(" ")[2].replace(",", "")) for bar in bars) == len(counts)
-    for bar in bars:
-        low, _, high = bar.strip().partition("  ")[0].replace(",", "").partition(" to ")
+    rows = histogram("Words", counts).rows
+    assert sum(int(row.cells[0].text.replace(",", "")) for row in rows) == len(counts)
+    for row in rows:
+        low, _, high = row.name.replace(",", "").partition(" to ")
         inside = [count for count in counts if int(low) <= count <= int(high or low)]
-        assert len(inside) == int(bar.rpartition(" ")[2].replace(",", "")) and bool(inside) == ("█" in bar)
+        assert len(inside) == int(row.cells[0].text.replace(",", "")) and bool(inside) == bool(row.cells[1].text)
     assert summary(counts)["least"] == min(counts) and summary(counts)["most"] == max(counts)

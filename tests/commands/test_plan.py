@@ -184,7 +184,7 @@ def test_rates_are_measured_once_and_every_stage_has_its_time(run, quick, monkey
     options = [word for name, value in QUESTION.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     code, out, _ = run("plan", *options)
     assert code == 0 and max(map(len, out.splitlines())) <= 80
-    for words in ("1 core", "64 Ray", "1 GPU", "storage", "memory", "Dominates", "Breaks first"):
+    for words in ("1 core", "64 Ray", "1 GPU", "Storage", "Memory", "Dominates", "Breaks first"):
         assert words in out
     code, out, _ = run("plan", *options, "--format", "json")
     assert code == 0 and json.loads(out)["work"]["documents"] == 200_000

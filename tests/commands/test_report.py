@@ -97,9 +97,9 @@ def test_what_a_table_lacks_is_named_in_one_line(finished, name, tmp_path):
 def read(path: Path) -> None:
     from rich.console import Console
 
-    from harness.reports import terminal
+    from harness.commands.report import ReportConfig, show
 
-    terminal.show(harness.report(path), Console(file=io.StringIO()))
+    show(harness.report(path), ReportConfig(), Console(file=io.StringIO()))
     harness.report(path, format="html,md", output=path / "report")
 
 
@@ -110,6 +110,42 @@ def test_tests_of_another_sign_are_not_taken_for_this_versions(finished, tmp_pat
     tests = run.read_table("tests.csv")
     run.write_table("tests.csv", tests.assign(mean_difference=-tests["mean_difference"]))
     with pytest.raises(OptionError, match=r"tests\.csv cannot be read .*another version: repeat the run"):
+        harness.report(run.path)
+
+
+@pytest.mark.parametrize("name", ["eval", "synth", "compare"])
+def test_a_run_of_before_there_was_a_statistic_is_read_as_one_of_today(finished, name, tmp_path):
+    """The word slope stood among the lengths."""
+    shutil.copytree(finished[name].path, tmp_path / "old")
+    old, today = RunDirectory(tmp_path / "old"), RunDirectory(finished[name].path)
+    manifest = today.read_manifest()
+    for file in ("summary.csv", "tests.csv"):
+        table = today.read_table(file, manifest)
+        if "statistic" in table:
+            words = table["length"].astype(object).mask(table["statistic"] == "slope", "slope")
+            old.write_table(file, table.drop(columns="statistic").assign(length=words))
+        pd.testing.assert_frame_equal(old.read_table(file, manifest), table)
+    shown = (harness.report(run.path).sections[0].tables for run in (old, today))
+    assert len(set(map(str, shown))) == 1
+
+
+@pytest.mark.parametrize("name", ["eval", "stress", "gradients", "synth", "compare"])
+def test_no_column_of_a_run_mixes_words_and_numbers(finished, name):
+    for path in finished[name].path.glob("*.csv"):
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        for column in table:
+            numbers = pd.to_numeric(table[column][table[column] != ""], errors="coerce")
+            assert numbers.isna().all() or numbers.notna().all(), f"{column} of {path.name}"
+
+
+@pytest.mark.parametrize(("statistic", "length"), [("slope", 8), ("speed", 8), ("value", 9)])
+def test_a_statistic_that_is_none_or_has_a_length_of_its_own_is_refused(finished, statistic, length, tmp_path):
+    shutil.copytree(finished["eval"].path, tmp_path / "other")
+    run = RunDirectory(tmp_path / "other")
+    tests = run.read_table("tests.csv")
+    tests.loc[0, ["statistic", "length"]] = statistic, length
+    run.write_table("tests.csv", tests)
+    with pytest.raises(OptionError, match=r"tests\.csv cannot be read .*lengths of another question"):
         harness.report(run.path)
 
 

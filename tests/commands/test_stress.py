@@ -144,7 +144,7 @@ def test_gradient_intervals_hold_their_means_and_pairs_are_relevant(routed):
     "line, words",
     [
         ("stress --pool maxsim,topk:4 --counts 0,10 --inject hard --explain q-moon", "hijack rate|K = 10|won before"),
-        ("gradients --pool maxsim,mean --lengths 16 --pairs 8", "8 (query, document) pairs|Gini|effective|largest"),
+        ("gradients --pool maxsim,mean --lengths 16 --pairs 8", "8 pairs|Gini|effective|largest"),
     ],
 )
 def test_the_command_lines_print_their_tables(line, words, tmp_path, monkeypatch, capsys):

@@ -117,7 +117,7 @@ def test_tests_are_paired_by_seed_and_slopes_are_per_doubling(done):
     )
     slope = {key: np.polyfit(np.log2([8, 12, 16]), row.to_numpy(), 1)[0] for key, row in wide.iterrows()}
     expected = np.mean([slope["topk:2", seed] - slope["maxsim", seed] for seed in (0, 1)])
-    found = done.tests[(done.tests["length"] == "slope") & (done.tests["pool"] == "topk:2")].set_index("split")
+    found = done.tests[(done.tests["statistic"] == "slope") & (done.tests["pool"] == "topk:2")].set_index("split")
     assert found.loc["heldout", "mean_difference"] == pytest.approx(expected)
     assert set(done.tests["baseline"]) == {"maxsim"} and set(done.tests["measure"]) == {
         "gini",
@@ -351,6 +351,7 @@ def test_a_lower_hijack_rate_is_a_win():
             "split": "heldout",
             "epoch": "",
             "length": "",
+            "statistic": "value",
             "inject": "hard",
             "count": "3",
             "train_length": 8,
@@ -407,7 +408,7 @@ def test_measured_lists_every_value_once():
     )
     table = analysis.measured(training, lengths, injection)
     assert len(table) == 5 + 2 + 1 + 3 and not table.duplicated(["measure", *analysis.PLACE[1:]]).any()
-    slope = table[table["length"] == "slope"]["value"]
+    slope = table[table["statistic"] == "slope"]["value"]
     assert slope.tolist() == [pytest.approx(-0.25)]
 
 
@@ -421,6 +422,7 @@ def test_a_seed_without_a_value_is_left_out_of_its_pair():
             "split": "heldout",
             "epoch": "",
             "length": "",
+            "statistic": "value",
             "inject": "hard",
             "count": "3",
             "train_length": 8,

@@ -13,7 +13,7 @@ from scipy.stats import ttest_rel
 
 from harness.commands import gradients
 from harness.reports import claims, findings, values
-from harness.reports.synth import judged
+from harness.reports.study import judged
 from harness.statistics import comparison, inference, tables
 from harness.worlds import analysis
 from tests.statistics.test_tables import holm_loop
@@ -165,8 +165,8 @@ def test_what_is_said_of_a_sweep_is_true(seed):
                 assert one.value == pytest.approx(mean[one.pool, lengths[-1]])
                 assert f"{one.pool} {one.value:.4f}" in claim.text
                 base = mean[one.pool, lengths[0]]
-                if one.kept is not None and base > 0:
-                    assert one.kept == pytest.approx(mean[one.pool, lengths[-1]] / base)
+                if one.retained is not None and base > 0:
+                    assert one.retained == pytest.approx(mean[one.pool, lengths[-1]] / base)
             assert ("of its value" in claim.text) == (
                 len(lengths) > 1 and any(mean[one, lengths[0]] > 0 for one in pools)
             )
@@ -318,7 +318,8 @@ def test_what_is_said_of_the_studys_claims_is_true(seed):
                     "measure": "recall",
                     "split": "heldout",
                     "epoch": "",
-                    "length": str(length),
+                    "length": "" if length == "slope" else str(length),
+                    "statistic": "slope" if length == "slope" else "value",
                     "inject": "",
                     "count": "",
                     "train_length": 8,
@@ -335,6 +336,7 @@ def test_what_is_said_of_the_studys_claims_is_true(seed):
                 "split": "train",
                 "epoch": "5",
                 "length": "",
+                "statistic": "value",
                 "seed": at,
                 "value": float(random.random()),
             }
@@ -346,7 +348,7 @@ def test_what_is_said_of_the_studys_claims_is_true(seed):
     assert set(found) == {"softmax:1.0", "topk:4"}
     for operator, verdicts in found.items():
         for one in verdicts:
-            place = {"measure": "gini"} if "concentrates" in one.claim else {"measure": "recall", "length": "slope"}
+            place = {"measure": "gini"} if "concentrates" in one.claim else {"measure": "recall", "statistic": "slope"}
             if (at := re.search(r"M = (\d+)", one.claim)) is not None:
                 place = {"measure": "recall", "length": at.group(1)}
             row = tests[

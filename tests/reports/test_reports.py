@@ -206,7 +206,7 @@ def test_without_a_format_the_tables_are_printed_and_nothing_is_written(finished
         "eval": "Arm pad",
         "stress": "hijack rate",
         "gradients": "top share",
-        "synth": "after training",
+        "synth": "from epoch 5",
         "compare": "queries win",
     }
     assert words[name] in " ".join(shown.stdout.split()) and "In short" in shown.stdout

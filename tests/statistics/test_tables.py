@@ -16,7 +16,7 @@ from harness.statistics import inference
 from harness.statistics.tables import compare, reached, summarise
 
 SUMMARY = "dataset,checkpoint,arm,pool,length,measure,value,ci_low,ci_high,n_queries,delta,retained"
-TESTS = "measure,arm,length,pool,baseline,n,mean_difference,ci_low,ci_high,t,p,p_holm,wins,ties,losses"
+TESTS = "measure,arm,length,statistic,pool,baseline,n,mean_difference,ci_low,ci_high,t,p,p_holm,wins,ties,losses"
 ARMS, POOLS, MEASURES = ["truncate", "pad"], ["mean", "maxsim", "topk:4"], ["R@1", "AP"]
 LENGTHS, QUERIES = [64, 8, 256], 15
 
@@ -89,9 +89,11 @@ def test_every_pool_but_the_first_is_tested_at_every_length_and_on_the_slope():
     table = values()
     tests = compare(table, POOLS)
     assert ",".join(tests.columns) == TESTS and (tests["baseline"] == "mean").all() and (tests["n"] == QUERIES).all()
-    labels = [*map(str, LENGTHS), "slope"]
-    wanted = {(m, arm, length, pool) for m in MEASURES for arm in ARMS for length in labels for pool in POOLS[1:]}
-    assert {(row.measure, row.arm, row.length, row.pool) for row in tests.itertuples()} == wanted
+    assert tests["length"].dtype == "Int64" and tests.loc[tests["statistic"] == "slope", "length"].isna().all()
+    places = [*((length, "value") for length in LENGTHS), (None, "slope")]
+    wanted = {(m, arm, *place, pool) for m in MEASURES for arm in ARMS for place in places for pool in POOLS[1:]}
+    keys = tests[["measure", "arm", "length", "statistic", "pool"]].astype({"length": object})
+    assert set(keys.where(keys.notna(), None).itertuples(index=False, name=None)) == wanted
     assert len(tests) == len(wanted)
 
 
@@ -104,7 +106,7 @@ def test_the_tests_are_students_on_the_values_and_on_the_polyfit_slopes():
     }
     for row in compare(table, POOLS).itertuples():
         a, b = ([cells[row.measure, row.arm, pool, length] for length in lengths] for pool in (row.pool, row.baseline))
-        if row.length == "slope":
+        if row.statistic == "slope":
             a, b = (np.polyfit(np.log2(lengths), one, 1)[0] for one in (a, b))
         else:
             a, b = (one[lengths.index(int(row.length))] for one in (a, b))
@@ -115,7 +117,7 @@ def test_the_tests_are_students_on_the_values_and_on_the_polyfit_slopes():
             assert np.isnan([row.t, row.p, row.ci_low, row.ci_high, row.p_holm]).all()
             continue
         assert got == pytest.approx((*expected, (a - b).mean(), interval.low, interval.high), rel=1e-9, abs=1e-12)
-        if row.length != "slope":
+        if row.statistic != "slope":
             assert (row.wins, row.ties, row.losses) == (sum(a > b), sum(a == b), sum(a < b))
 
 
@@ -143,14 +145,14 @@ def test_lengths_that_no_document_reaches_change_no_slope():
     wider = pd.concat([table, longest], ignore_index=True).astype({"length": "Int64"})
 
     def of_slope(tests: pd.DataFrame) -> pd.DataFrame:
-        return tests[tests["length"] == "slope"].drop(columns="p_holm").reset_index(drop=True)
+        return tests[tests["statistic"] == "slope"].drop(columns="p_holm").reset_index(drop=True)
 
     short, wide = (compare(one, POOLS, {"truncate": [8, 64, 256]}) for one in (table, wider))
     arm = "arm == 'truncate'"
     pd.testing.assert_frame_equal(of_slope(wide.query(arm)), of_slope(short.query(arm)))
     assert not np.allclose(of_slope(compare(wider, POOLS))["mean_difference"], of_slope(short)["mean_difference"])
     none = compare(table, POOLS, {"truncate": [8], "pad": LENGTHS})
-    assert set(none.query("length == 'slope'")["arm"]) == {"pad"}
+    assert set(none.query("statistic == 'slope'")["arm"]) == {"pad"}
 
 
 def holm_loop(p: list[float]) -> list[float]:
@@ -186,7 +188,7 @@ def test_one_pool_has_nothing_to_be_compared_with_and_one_length_no_slope():
     none = compare(table, ["mean"])
     assert none.empty and ",".join(none.columns) == TESTS
     one = compare(table[(table["length"] == 8).fillna(False)], POOLS)
-    assert set(one["length"]) == {"8"} and len(one) == 8
+    assert set(one["length"]) == {8} and len(one) == 8
 
 
 @settings(deadline=None)

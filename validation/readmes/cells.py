@@ -17,7 +17,7 @@ class CellError(LookupError):
 
 @dataclass(frozen=True)
 class Cells:
-    """Rows of a file. A column is compared as the file writes it: ``length=32``, ``length="slope"``, ``epoch=""``."""
+    """Rows of a file. A column is compared as the file writes it: ``length=32``, ``statistic="slope"``."""
 
     name: str
     rows: tuple[dict[str, str], ...]

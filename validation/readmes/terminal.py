@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,10 @@ from rich.console import Console
 from harness.commands.eval import EvalConfig
 from harness.commands.stress import StressConfig
 from harness.records import Manifest
-from harness.reports.terminal import SHOWS
+from harness.reports.content import Section
+from harness.reports.formats import terminal
+from harness.reports.reading import FinishedRun
+from harness.reports.sections import base
 from harness.runs import RunDirectory
 from harness.vectors.arms import make_arm
 
@@ -38,7 +40,7 @@ def length_tables(folder: Path, measure: str, longest: int) -> str:
         for length in lengths
     ]
     asked = {"lengths": lengths, "arms": arms, "measures": [measure]}
-    return printed("eval", summary, tests, asked, cells, "Arm ")
+    return printed("eval", summary, tests, asked, cells)
 
 
 def attack_tables(folder: Path, measure: str, kind: str) -> str:
@@ -47,30 +49,20 @@ def attack_tables(folder: Path, measure: str, kind: str) -> str:
     counts = sorted(summary["count"].astype(int).unique().tolist())
     asked = {"counts": counts, "inject": [kind], "measures": [measure]}
     usual = {"cosine": StressConfig.cosine, "tokens": StressConfig.tokens}
-    return printed("stress", summary, tests, usual | asked, [], "Injection ")
+    return printed("stress", summary, tests, usual | asked, [])
 
 
 def printed(
-    command: str, summary: pd.DataFrame, tests: pd.DataFrame, asked: dict[str, Any], cells: list, start: str
+    command: str, summary: pd.DataFrame, tests: pd.DataFrame, asked: dict[str, Any], cells: list[dict[str, Any]]
 ) -> str:
-    """The program's own tables of a run, from the first line that starts so up to the line that names the files."""
+    """The program's own tables of a run."""
     config = {"dataset": "", "split": "", "checkpoint": "", "pool": distinct(summary["pool"]), **asked}
     manifest = Manifest(command, config, {}, None, {}, {}, cells=cells)
+    section = base.section(FinishedRun(Path(), manifest, summary, tests))
     console = Console(file=io.StringIO(), width=WIDTH, color_system=None, legacy_windows=False)
-    SHOWS[command](summary, tests, manifest, "", console)
+    terminal.show(Section("", tables=section.tables), console)
     lines = [line.rstrip() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
-    first = next(at for at, line in enumerate(lines) if line.startswith(start))
-    last = next(at for at, line in enumerate(lines) if line.startswith("Files:"))
-    return squeezed(lines[first:last])
-
-
-def squeezed(lines: Iterable[str]) -> str:
-    """Without an empty line where another, or the line a table is announced by, stands before it."""
-    kept: list[str] = []
-    for line in lines:
-        if line or (kept and kept[-1] and not kept[-1].endswith(".")):
-            kept.append(line)
-    return "\n".join(kept).strip("\n")
+    return "\n".join(lines).strip("\n")
 
 
 def tables(folder: Path, command: str) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -117,7 +117,8 @@ def write(evaluated: Path, attacked: Path, routed: Path, studied: Path) -> None:
     found = analysis.measured(*(pd.read_csv(studied / f"{name}.csv") for name in ("training", "lengths", "injection")))
     last = found["epoch"].replace("", "0").astype(int).max()
     kept = found["epoch"].isin(["", str(last)]) & ((found["split"] == "heldout") | (found["measure"] == "gini"))
-    found = found[kept].assign(query_id=found["seed"])
+    names = found["length"].where(found["statistic"] != analysis.SLOPE, analysis.SLOPE)
+    found = found[kept].assign(query_id=found["seed"], length=names)
     keys = ["pool", "measure", "split", "length", "inject", "count"]
     _wide(found, "", keys).round(6).to_csv(FOLDER / "seeds.csv", index=False)
 

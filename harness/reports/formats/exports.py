@@ -13,6 +13,7 @@ import pandas as pd
 
 from harness.errors import DataError
 from harness.reports.content import Report
+from harness.reports.drilldown import PLACES
 from harness.reports.formats.base import FORMATS, Files
 from harness.reports.reading import FinishedRun
 
@@ -27,7 +28,6 @@ TASKS = {
     "quora": "QuoraRetrieval",
 }
 SCORES = {"nDCG": "ndcg", "R": "recall", "P": "precision", "RR": "mrr", "AP": "map", "Success": "hit_rate"}
-PLACES = {"eval": ("arm", "length", "L"), "stress": ("inject", "count", "K")}
 
 
 def score_name(measure: str) -> str:
@@ -70,13 +70,13 @@ def ranx(report: Report) -> Files:
                 judged[row["query_id"]][row["id"]] = int(row["relevance"])
             yield f"ranx/{section.name}/qrels.json", encoded(judged)
         for (inside, pool, across), _ in cells(run):
-            found: dict[str, dict[str, float]] = defaultdict(dict)
+            scores: dict[str, dict[str, float]] = defaultdict(dict)
             path = run.path / "rankings" / inside / pool / f"{across}.trec.gz"
             for query_id, doc_id, score in run.directory.read_ranking(path):
                 if not math.isfinite(score):
                     raise DataError(f"{path} has a score that JSON has no word for, {score}; leave --format ranx out")
-                found[query_id][doc_id] = score
-            yield f"ranx/{section.name}/{inside}/{pool}/{across}.json", encoded(found)
+                scores[query_id][doc_id] = score
+            yield f"ranx/{section.name}/{inside}/{pool}/{across}.json", encoded(scores)
 
 
 def cells(run: FinishedRun) -> Iterator[tuple[tuple[str, str, str], pd.DataFrame]]:

@@ -12,7 +12,7 @@ from harness.reports.formats.base import FORMATS, Files
 def images(report: Report, suffix: str) -> Files:
     from harness.reports import charts, curves  # altair takes a second to import
 
-    for name, figure in report.each():
+    for name, figure in report.figures():
         if figure.draw is None and not any(map(curves.points, figure.panels)):
             continue  # no number to draw
         with tempfile.TemporaryDirectory() as folder:

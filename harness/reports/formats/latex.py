@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.reports.content import Cell, Report, Row, Section, Table
+from harness.reports.content import Cell, Report, Row, RunSection, Table
 from harness.reports.formats.base import FORMATS, Files
 
 HEAD = r"""\documentclass{article}
@@ -14,15 +14,8 @@ HEAD = r"""\documentclass{article}
 \usepackage[margin=2cm]{geometry}
 \begin{document}
 """
-SPECIAL = {
+SPECIAL = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",
@@ -30,24 +23,17 @@ SPECIAL = {
     "|": r"\textbar{}",
     '"': r"\textquotedbl{}",
     "`": r"\textasciigrave{}",
-    "†": r"$^{\dagger}$",
-    "–": "--",
-    "—": "---",
-    "−": "$-$",
-    "→": r"$\rightarrow$",
-    "≥": r"$\geq$",
-    "≤": r"$\leq$",
-    "×": r"$\times$",
-    "±": r"$\pm$",
-    "τ": r"$\tau$",
+    "'": r"\textquotesingle{}",
     "²": r"\textsuperscript{2}",
     "₂": r"\textsubscript{2}",
-    "’": "'",
-    "‖": r"$\|$",
-    "∞": r"$\infty$",
+    "–": "--",
+    "—": "---",
     "-": "{-}",
-    "'": r"\textquotesingle{}",
+    "’": "'",
 }
+MATHS = {"−": "-", "→": r"\rightarrow", "≥": r"\geq", "≤": r"\leq", "×": r"\times", "±": r"\pm", "τ": r"\tau"}
+MATHS |= {"‖": r"\|", "∞": r"\infty", "†": r"^{\dagger}"}
+SPECIAL |= {letter: f"${command}$" for letter, command in MATHS.items()}
 
 
 @FORMATS.register("latex")
@@ -56,12 +42,12 @@ def latex(report: Report) -> Files:
     yield "tables.tex", f"{HEAD}{body}\\end{{document}}\n".encode()
 
 
-def one(section: Section) -> str:
-    parts = [rf"\section*{{{escape(section.title)}}}", *(escape(line) for line in section.about)]
+def one(section: RunSection) -> str:
+    parts = [rf"\section*{{{escape(section.title)}}}", *map(escape, (section.question, *section.notes))]
     if section.findings:
         items = "\n".join(rf"\item {escape(sentence)}" for sentence in section.findings)
         parts.append(f"\\begin{{itemize}}\n{items}\n\\end{{itemize}}")
-    parts.append(escape(section.reading))
+    parts.append(escape(section.legend))
     return "\n\n".join([*parts, *map(table, section.tables), r"\clearpage", ""])
 
 
@@ -69,7 +55,7 @@ def table(shown: Table) -> str:
     """A table no wider than the line; intervals stand below their values."""
     head = " & ".join(escape(name) for name in (shown.corner, *(column.name for column in shown.columns)))
     rows = "\n".join(map(row, shown.rows))
-    caption = escape(f"{shown.title}. {shown.about}".strip())
+    caption = escape(f"{shown.title}. {shown.description}".strip())
     return "\n".join(
         [
             r"\begin{table}[htbp]",

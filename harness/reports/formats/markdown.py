@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
-from harness.reports.content import DAGGER, Cell, Report, Row, Section, Table
+from harness.reports.content import DAGGER, Cell, Report, Row, RunSection, Table
 from harness.reports.formats.base import FORMATS, Files
 
 
@@ -14,12 +15,16 @@ def markdown(report: Report) -> Files:
     yield "tables.md", ("\n\n".join(parts) + "\n").encode()
 
 
-def one(section: Section) -> str:
+def one(section: RunSection) -> str:
     findings = [f"- {escape(sentence)}" for sentence in section.findings]
-    parts = [f"## {escape(section.title)}", *map(escape, section.about), *map(escape, section.missing)]
-    parts += ["\n".join(findings)] * bool(findings) + [escape(section.reading)]
+    parts = [f"## {escape(section.title)}", *map(escape, (section.question, *section.notes, *section.missing))]
+    parts += ["\n".join(findings)] * bool(findings) + [escape(section.legend)]
     for shown in section.tables:
-        parts += [f"### {escape(shown.title)}", *([escape(shown.about)] if shown.about else []), table(shown)]
+        parts += [
+            f"### {escape(shown.title)}",
+            *([escape(shown.description)] if shown.description else []),
+            table(shown),
+        ]
     parts += ["To repeat it:", fence(section.run.command)]
     return "\n\n".join(parts)
 
@@ -42,7 +47,7 @@ def cell(shown: Cell) -> str:
     return f"{value}{beside}{DAGGER if shown.mark else ''}{below}"
 
 
-def line(cells) -> str:
+def line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 

@@ -10,7 +10,7 @@ import json
 from importlib import resources
 from typing import Any
 
-from harness.reports.content import Report, Section, Table
+from harness.reports.content import Figure, Report, RunSection, Table
 from harness.reports.drilldown import queries, texts
 from harness.reports.formats.base import FORMATS, Files
 
@@ -77,16 +77,16 @@ def data(report: Report) -> tuple[list[str | None], dict[str, str]]:
     seen: dict[str, str] = {}
     for section in report.sections:
         blobs[f"data-{section.name}"] = pack(payload(report, section))
-        found = texts(section.run)
-        text = json.dumps(found, sort_keys=True) if found else ""
+        held_texts = texts(section.run)
+        text = json.dumps(held_texts, sort_keys=True) if held_texts else ""
         if text and text not in seen:
             seen[text] = f"texts-{len(seen)}"
-            blobs[seen[text]] = pack(found)
+            blobs[seen[text]] = pack(held_texts)
         held.append(seen.get(text))
     return held, blobs
 
 
-def payload(report: Report, section: Section) -> dict[str, Any]:
+def payload(report: Report, section: RunSection) -> dict[str, Any]:
     """What the page's script needs of a run: chart specifications once each, points by table, queries."""
     from harness.reports import charts, curves
 
@@ -111,7 +111,7 @@ def payload(report: Report, section: Section) -> dict[str, Any]:
     }
 
 
-def packed_points(table: Table) -> dict[str, list]:
+def packed_points(table: Table) -> dict[str, list[Any]]:
     """Columns of the chart's points, as lists."""
     from harness.reports import curves
 
@@ -119,10 +119,11 @@ def packed_points(table: Table) -> dict[str, list]:
     return {name: [row[name] for row in rows] for name in curves.POINTS if name != "panel"}
 
 
-def specification(report: Report, figure) -> dict[str, Any]:
-    made = figure.draw(report.palette).to_dict() | {"background": "transparent"}
-    made.pop("title", None)  # the page has it above the chart
-    return made
+def specification(report: Report, figure: Figure) -> Any:
+    assert figure.draw is not None
+    chart = figure.draw(report.palette).to_dict() | {"background": "transparent"}
+    chart.pop("title", None)  # the page has it above the chart
+    return chart
 
 
 def pack(value: Any) -> str:

@@ -1,11 +1,1 @@
-"""From a finished run to what a report holds of it: one file a command, registered under the command's name."""
-
-import importlib
-import pkgutil
-
-from harness.reports.sections.base import SECTIONS, section
-
-__all__ = ["SECTIONS", "section"]
-
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+"""From what a command answers to its section: one file a command, imported when that command's answer is shown."""

@@ -1,0 +1,87 @@
+"""The section of ``harness list``: what can be named on the command line."""
+
+from __future__ import annotations
+
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from harness.errors import OptionError, unknown
+from harness.reports.content import Section, words
+
+Rows = Iterable[tuple[str, ...]]
+
+
+def datasets(_: Path) -> Rows:
+    from harness import corpora
+
+    for name, card in corpora.datasets().items():
+        counts = (f"{count:,}" if count else "" for count in (card.documents, card.queries, card.document_length))
+        yield name, *counts, card.about
+
+
+def pools(_: Path) -> Rows:
+    from harness.aggregators import AGGREGATORS
+
+    return ((str(AGGREGATORS.make(name)), claim) for name, claim in registered("aggregators:AGGREGATORS"))
+
+
+def fills(_: Path) -> Rows:
+    return registered("vectors.fills:FILLS")
+
+
+def checkpoints(_: Path) -> Rows:
+    from harness.encoders import EMBEDDED
+
+    yield from ((name, embedded.about) for name, embedded in EMBEDDED.items())
+    yield from registered("encoders:NAMED")
+    kinds = "a local checkpoint: Stanford ColBERT, PyLate, ColPali and its kin, or any encoder of Hugging Face's"
+    yield "FOLDER", kinds
+    yield (
+        "embeddings:FOLDER",
+        "vectors you computed: documents.safetensors or .npz, and queries (see docs/checkpoints.md)",
+    )
+    yield "ORG/MODEL", "a checkpoint of the hub"
+
+
+def scorers(_: Path) -> Rows:
+    yield from registered("audit:SCORERS")
+    yield "MODULE:FUNCTION", "a function of yours (see `harness audit --help`)"
+
+
+def registered(place: str) -> Iterator[tuple[str, str]]:
+    """What a room registers, with the claim that its docstring begins with."""
+    registry = pkgutil.resolve_name(f"harness.{place}")
+    for name in registry:
+        yield name, (inspect.getdoc(registry[name]) or "").splitlines()[0]
+
+
+def runs(output: Path) -> Rows:
+    from harness import runs
+
+    for run in runs.runs(output):
+        yield run.path.name, "finished" if run.finished else "unfinished: the same command resumes it"
+
+
+LISTS: dict[str, tuple[Callable[[Path], Rows], tuple[str, ...]]] = {
+    "datasets": (datasets, ("dataset", "documents", "queries", "length", "what it is")),
+    "pools": (pools, ("pool", "what it does")),
+    "fills": (fills, ("fill", "what it is")),
+    "checkpoints": (checkpoints, ("checkpoint", "what it is")),
+    "scorers": (scorers, ("scorer", "what `harness audit` calls")),
+    "runs": (runs, ("run", "state")),
+}
+
+
+NUMBERS = ("documents", "queries", "length")
+
+
+def build(what: str, output: Path) -> Section:
+    """One list or all, one line for each thing. Raises OptionError on another word."""
+    if what != "all" and what not in LISTS:
+        raise OptionError(unknown("list", what, LISTS))
+    chosen = {name: LISTS[name] for name in (LISTS if what == "all" else [what])}
+    return Section(
+        "", tables=tuple(words(name, columns, rows(output), NUMBERS) for name, (rows, columns) in chosen.items())
+    )
