@@ -24,7 +24,7 @@ from harness import cli
 from harness.commands import SUMMARIES, file
 from harness.errors import HarnessError
 from harness.options import options, resolve
-from harness.reports.formats import FORMATS
+from harness.reports.formats.base import formats
 from tests.conftest import TINY
 
 ROOT = Path(__file__).parents[1]
@@ -290,7 +290,7 @@ def test_every_format_arm_fill_source_and_family_is_explained():
         "stress": INJECTIONS,
         "checkpoints": FAMILIES,
         "aggregators": AGGREGATORS,
-        "compare-and-report": FORMATS,
+        "compare-and-report": formats(),
     }.items():
         explained = {text.split(":")[0] for text in code(ROOT / "docs" / f"{page}.md")}
         assert set(names) <= explained, f"{page}: {set(names) - explained}"

@@ -40,7 +40,7 @@ def checkpoints(_: Path) -> Rows:
     yield "FOLDER", kinds
     yield (
         "embeddings:FOLDER",
-        "vectors you computed: documents.safetensors or .npz, and queries (see docs/checkpoints.md)",
+        "vectors you computed: documents.safetensors or .npz, and queries (docs/checkpoints.md)",
     )
     yield "ORG/MODEL", "a checkpoint of the hub"
 
