@@ -12,6 +12,7 @@ from rich.console import Console
 
 from harness import readers
 from harness.aggregators import AGGREGATORS
+from harness.candidates import short
 from harness.commands.context import RunContext
 from harness.commands.prepare import Inputs, described, find_candidates, folder, prepare
 from harness.commands.questions import Distributed, Encoding, Reranking, Resumable, arms, fill, lengths
@@ -104,9 +105,9 @@ def cells(
                 yield name, pool, length, ranking
                 advance()
     if candidates.ranked:
-        ranking = list(candidates.run())
-        run.write_ranking(run.ranking("candidates", config.candidates, None), ranking)
-        yield "candidates", config.candidates, None, ranking
+        ranking, source = list(candidates.run()), short(config.candidates)
+        run.write_ranking(run.ranking("candidates", source, None), ranking)
+        yield "candidates", source, None, ranking
 
 
 def score(

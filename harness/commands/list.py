@@ -22,7 +22,7 @@ class ListConfig(Config):
     what: str = option(
         "all",
         readers.known((*listing.LISTS, "all"), "list"),
-        "datasets, pools, fills, checkpoints, scorers or runs; all if left out.",
+        "datasets, pools, arms, fills, candidates, checkpoints, scorers or runs; all if left out.",
         argument=True,
     )
     output: Path = option(Path("runs"), readers.path, "Folder of runs.", running=True)
@@ -32,7 +32,7 @@ CONFIG = ListConfig
 
 
 def run(config: ListConfig, context: RunContext) -> None:
-    """Datasets, pools, fills, checkpoints, scorers and runs that can be named."""
+    """Datasets, pools, arms, fills, candidates, checkpoints, scorers and runs that can be named."""
 
 
 def show(result: None, config: ListConfig, console: Console) -> int:

@@ -46,7 +46,7 @@ class PlanConfig(Config):
     lengths: tuple[int, ...] = lengths()
     arms: tuple[str, ...] = arms()
     fill: str = fill()
-    candidates: str = option("faiss", readers.registered("candidates:SOURCES"), "First stage: faiss or exact.")
+    candidates: str = option("faiss", readers.candidates, "First stage: faiss, exact, or ranking:FILE.")
     index: str = option(
         "auto", readers.text, "flat, ivf-sq, ivf-pq, disk, disk:ivf-pq, or a FAISS factory string.", "by size"
     )
@@ -72,7 +72,7 @@ class PlanConfig(Config):
         if "documents" in found and found["documents"] is None:
             yield "documents: how many? give --documents 8.8e6, say"
         if found.get("candidates") in ("bm25", "pooled"):
-            yield f"candidates {found['candidates']} are not planned for; give faiss or exact"
+            yield f"candidates {found['candidates']} are not planned for; give faiss, exact or ranking:FILE"
 
 
 CONFIG = PlanConfig

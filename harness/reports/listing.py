@@ -32,11 +32,25 @@ def pools(_: Path) -> Rows:
         yield str(AGGREGATORS.make(name)), _claim(AGGREGATORS[name])
 
 
+def arms(_: Path) -> Rows:
+    from harness.vectors.arms import ARMS
+
+    for name in ARMS:
+        yield name, _claim(ARMS[name])
+
+
 def fills(_: Path) -> Rows:
     from harness.vectors.fills import FILLS
 
     for name in FILLS:
         yield name, _claim(FILLS[name])
+
+
+def candidates(_: Path) -> Rows:
+    from harness.candidates import SOURCES, usage
+
+    for name in SOURCES:
+        yield usage(name), _claim(SOURCES[name])
 
 
 def checkpoints(_: Path) -> Rows:
@@ -72,7 +86,9 @@ def runs(output: Path) -> Rows:
 LISTS: dict[str, tuple[Callable[[Path], Rows], tuple[str, ...]]] = {
     "datasets": (datasets, ("dataset", "documents", "queries", "length", "what it is")),
     "pools": (pools, ("pool", "what it does")),
+    "arms": (arms, ("arm", "what it does")),
     "fills": (fills, ("fill", "what it is")),
+    "candidates": (candidates, ("candidates", "what they are")),
     "checkpoints": (checkpoints, ("checkpoint", "what it is")),
     "scorers": (scorers, ("scorer", "what `harness audit` calls")),
     "runs": (runs, ("run", "state")),
