@@ -133,3 +133,4 @@ def checked(place: str) -> Reader:
 pool = parsed("aggregators:AGGREGATORS.make")
 measure = parsed("statistics.measures:parse")
 checkpoint = checked("encoders:check")
+candidates = checked("candidates:parse")

@@ -34,9 +34,6 @@ PAGES = [
     ROOT / "CHANGELOG.md",
     *sorted(path for folder in ("datasets", "runs", "reports", "benchmarks") for path in (ROOT / folder).rglob("*.md")),
 ]
-COMING = ("harness/candidates/ranking.py",)
-"""What CONTRIBUTING.md may name before it is there."""
-
 GROUPS = ("aggregators", "layouts", "scorers")  # of entry points, which are named as functions are
 
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -211,8 +208,6 @@ def test_python_on_a_page_is_python_and_calls_what_there_is(page):
         tree = ast.parse(block)
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("harness"):
-                if node.module.replace(".", "/").startswith(COMING):
-                    continue
                 module = importlib.import_module(node.module)
                 assert all(hasattr(module, name.name) for name in node.names), ast.unparse(node)
             function = node.func if isinstance(node, ast.Call) else None
@@ -251,7 +246,7 @@ assert run(CountConfig(text="two words"), None) == 2
 def test_every_path_that_contributing_names_exists():
     paths = named_paths(ROOT / "CONTRIBUTING.md")
     assert len(paths) > 40
-    missing = [path for path in paths if not (ROOT / path).exists() and not path.startswith(COMING)]
+    missing = [path for path in paths if not (ROOT / path).exists()]
     assert not missing, missing
 
 

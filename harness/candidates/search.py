@@ -10,12 +10,13 @@ import contextlib
 import io
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from harness import packages
-from harness.candidates.base import SOURCES, TRAITS, Ranked, Search, Traits
+from harness.candidates.base import SOURCES, TRAITS, Ranked, Search, Traits, parse
 from harness.errors import DataError
 from harness.files import damaged, digest, lock, sealed
 from harness.progress import Stages
@@ -24,9 +25,13 @@ from harness.records import Candidates, Dataset
 FORMAT = 3  # raise it when what a source finds changes: cached candidates are then searched again
 
 
-def find(source: str, search: Search) -> Candidates:
-    """Candidates of every query of the dataset, none of them a document that the dataset excludes for it."""
-    traits = TRAITS.get(source, Traits())
+def find(spec: str, search: Search) -> Candidates:
+    """Candidates of every query of the dataset, none of them a document that the dataset excludes for it.
+
+    spec: a source's name, and after a colon its argument if it takes one.
+    """
+    source, argument = parse(spec)
+    traits, search = TRAITS.get(source, Traits()), replace(search, argument=argument)
     vectors = [search.vectors.fingerprint, search.queries.fingerprint]
     names = [search.dataset.fingerprint] if traits.of_text else vectors
     label = traits.label(search) if traits.label else source

@@ -11,6 +11,7 @@ import pandas as pd
 
 from harness import readers
 from harness.aggregators import AGGREGATORS
+from harness.candidates import short
 from harness.commands.context import RunContext
 from harness.commands.prepare import Inputs, described, find_candidates, folder, prepare
 from harness.commands.printed import show as show
@@ -103,9 +104,9 @@ def cells(
                 yield name, pool, length, ranking
                 advance()
     if candidates.ranked:
-        ranking = list(candidates.run())
-        run.write_ranking(run.ranking("candidates", config.candidates, None), ranking)
-        yield "candidates", config.candidates, None, ranking
+        ranking, source = list(candidates.run()), short(config.candidates)
+        run.write_ranking(run.ranking("candidates", source, None), ranking)
+        yield "candidates", source, None, ranking
 
 
 def score(

@@ -23,7 +23,7 @@ class ListConfig(Config):
     what: str = option(
         "all",
         readers.known((*LISTS, "all"), "list"),
-        "datasets, pools, fills, checkpoints, scorers or runs; all if left out.",
+        "datasets, pools, arms, fills, candidates, checkpoints, scorers or runs; all if left out.",
         argument=True,
     )
     output: Path = option(Path("runs"), readers.path, "Folder of runs.", running=True)
@@ -33,7 +33,7 @@ CONFIG = ListConfig
 
 
 def run(config: ListConfig, context: RunContext) -> None:
-    """List datasets, pools, fills, checkpoints, scorers and runs by name."""
+    """List datasets, pools, arms, fills, candidates, checkpoints, scorers and runs by name."""
 
 
 def show(result: None, config: ListConfig, console: Console) -> int:

@@ -49,7 +49,7 @@ class PlanConfig(Config):
     lengths: tuple[int, ...] = lengths()
     arms: tuple[str, ...] = arms()
     fill: str = fill()
-    candidates: str = option("faiss", readers.registered("candidates:SOURCES"), "First stage: faiss or exact.")
+    candidates: str = option("faiss", readers.candidates, "First stage: faiss, exact, or ranking:FILE.")
     index: str = option(
         "auto", readers.text, "FAISS index: flat, ivf-sq, ivf-pq, disk, disk:ivf-pq, or a factory string.", "by size"
     )
@@ -77,7 +77,7 @@ class PlanConfig(Config):
         if "documents" in values and values["documents"] is None:
             yield "documents: how many? give --documents 8.8e6, say"
         if values.get("candidates") in ("bm25", "pooled"):
-            yield f"candidates {values['candidates']} are not planned for; give faiss or exact"
+            yield f"candidates {values['candidates']} are not planned for; give faiss, exact or ranking:FILE"
 
 
 CONFIG = PlanConfig

@@ -28,14 +28,7 @@ class Inputs:
     encoder: encoders.Encoder
     notes: list[str]
     plugins: list[dict[str, Any]]
-
-    @property
-    def fingerprints(self) -> dict[str, str]:
-        return {
-            "dataset": self.dataset.fingerprint,
-            "documents": self.documents.fingerprint,
-            "queries": self.queries.fingerprint,
-        }
+    fingerprints: dict[str, str]
 
 
 def prepare(config: Retrieval, context: RunContext) -> Inputs:
@@ -51,8 +44,14 @@ def prepare(config: Retrieval, context: RunContext) -> Inputs:
     encoders.accept(encoder, dataset.documents)
     documents = store.fetch(encoder, dataset.documents, "document", stages, engine=engine.wide)
     queries = store.fetch(encoder, dataset.queries, "query", stages, engine=engine.wide)
+    fingerprints = {
+        "dataset": dataset.fingerprint,
+        "documents": documents.fingerprint,
+        "queries": queries.fingerprint,
+        **(candidates.fingerprints(config.candidates) if isinstance(config, Reranking) else {}),
+    }
     lines = notes(config, dataset, documents, encoder)
-    return Inputs(dataset, documents, queries, encoder, lines, plugged(config, encoder))
+    return Inputs(dataset, documents, queries, encoder, lines, plugged(config, encoder), fingerprints)
 
 
 def notes(config: Retrieval, dataset: Dataset, documents: MultiVectors, encoder: encoders.Encoder) -> list[str]:
@@ -83,6 +82,7 @@ def find_candidates(config: Reranking, inputs: Inputs, context: RunContext) -> C
         context.device,
         context.engine,
         context.engine.wide,
+        config.strict,
     )
     return candidates.find(config.candidates, search)
 

@@ -109,7 +109,9 @@ class Reranking(Retrieval):
     """What commands that rerank candidates are asked besides."""
 
     candidates: str = option(
-        "faiss", readers.registered("candidates:SOURCES"), "First stage: faiss, pooled, bm25, or exact (all documents)."
+        "faiss",
+        readers.candidates,
+        "First stage: faiss, pooled, bm25, exact (all documents), or ranking:FILE, a ranking of yours.",
     )
     index: str = option(
         "auto", readers.text, "FAISS index: flat, ivf-sq, ivf-pq, disk, disk:ivf-pq, or a factory string.", "by size"

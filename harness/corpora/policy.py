@@ -206,16 +206,17 @@ FOLDS: dict[str, Callable[[str], str]] = {
 }
 
 
-def difference(lost: Sequence[str], known: Iterable[str]) -> str:
-    """In what ids that were not found differ from those that are there, and what to do."""
-    known = set(known)
+def difference(lost: Iterable[str], known: Iterable[str], used: str = "judged", use: str = "judge") -> str:
+    """In what ids that were not found differ from those that are there, and what to do. used, use: what is done with
+    the ids that were not found."""
+    lost, known = list(lost), set(known)
     if not known:
         return "; there is none at all"
     for what, fold in FOLDS.items():
         folded = {fold(name): name for name in known}
         if pair := next(((name, folded[fold(name)]) for name in lost if fold(name) in folded), None):
-            return f"; ids differ in {what}: judged {pair[0]!r}, given {pair[1]!r}; write both alike"
-    return f"; given are {examples(sorted(known)[:1])}, …; judge the ids that are given"
+            return f"; ids differ in {what}: {used} {pair[0]!r}, given {pair[1]!r}; write both alike"
+    return f"; given are {examples(sorted(known)[:1])}, …; {use} the ids that are given"
 
 
 def _fingerprint(

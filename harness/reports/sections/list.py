@@ -27,6 +27,16 @@ def pools(_: Path) -> Rows:
     return ((str(AGGREGATORS.make(name)), claim) for name, claim in registered("aggregators:AGGREGATORS"))
 
 
+def arms(_: Path) -> Rows:
+    return registered("vectors.arms:ARMS")
+
+
+def candidates(_: Path) -> Rows:
+    from harness.candidates import usage
+
+    return ((usage(name), claim) for name, claim in registered("candidates:SOURCES"))
+
+
 def fills(_: Path) -> Rows:
     return registered("vectors.fills:FILLS")
 
@@ -67,7 +77,9 @@ def runs(output: Path) -> Rows:
 LISTS: dict[str, tuple[Callable[[Path], Rows], tuple[str, ...]]] = {
     "datasets": (datasets, ("dataset", "documents", "queries", "length", "what it is")),
     "pools": (pools, ("pool", "what it does")),
+    "arms": (arms, ("arm", "what it does")),
     "fills": (fills, ("fill", "what it is")),
+    "candidates": (candidates, ("candidates", "what they are")),
     "checkpoints": (checkpoints, ("checkpoint", "what it is")),
     "scorers": (scorers, ("scorer", "what `harness audit` calls")),
     "runs": (runs, ("run", "state")),
