@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.aggregators import Aggregator
+from harness.aggregators.maxsim import MaxSim
 from harness.scoring import amx, blas
 from harness.scoring.amx import aligned
 from harness.scoring.injected import Attack
@@ -29,9 +30,14 @@ def has(aggregator: Aggregator) -> bool:
     return kernel_of(aggregator) is not None
 
 
+def attempt() -> None:
+    """Compile MaxSim's kernel. Raises whatever keeps numba from it, such as internals of another version."""
+    assert all(KERNELS[MaxSim].addresses)
+
+
 def score_sweep(sweep: Sweep, aggregators: Sequence[Aggregator], task: Task) -> np.ndarray:
     """Scores of a task's pairs, float32 (A, L, N)."""
-    streams, counts = sweep.streams, np.ascontiguousarray(sweep.streams.counts(task.rows))
+    streams, counts = sweep.streams, np.array(sweep.streams.counts(task.rows), order="C")  # of one row it is read-only
     filler, filler_bounds = streams.fillers(task.rows)
     out = np.empty((len(aggregators), counts.shape[1], len(task.queries)), np.float32)
     with blas.single_threaded():

@@ -37,9 +37,9 @@ def kernels(device: torch.device | None) -> ModuleType | None:
 
 @functools.cache
 def no_kernels() -> str:
-    """Why the compiled pass does not load, or nothing: numba may be missing, or a version with other internals."""
+    """Why the compiled pass does not run, or nothing: numba may be missing, or a version with other internals."""
     try:
-        importlib.import_module("harness.scoring.compiled")
+        importlib.import_module("harness.scoring.compiled").attempt()
     except Exception as error:  # whatever stops it, torch does the work
         return first_line(error)
     return ""

@@ -69,9 +69,9 @@ def inlined(function: F) -> F:
     return njit(inline="always", **OPTIONS)(function)
 
 
-def compiled(signature: str | None = None, any_order: bool = False, cache: bool = True) -> Callable[[F], F]:
-    """Compile a function at import if it has a signature, else at its first call; once a machine if it is cached."""
-    return njit(signature, cache=cache, **(ANY_ORDER if any_order else OPTIONS))
+def compiled(any_order: bool = False, cache: bool = True) -> Callable[[F], F]:
+    """Compile a function when it is first called or its address is asked for; once a machine if it is cached."""
+    return njit(cache=cache, **(ANY_ORDER if any_order else OPTIONS))
 
 
 def address(function: Callable[..., None], signature: str) -> int:

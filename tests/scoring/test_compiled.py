@@ -34,10 +34,10 @@ from harness.scoring.kernels.base import exp2_nonpositive
 from harness.scoring.llvm import ANY_ORDER, OPTIONS, vectorised
 
 SMALL = """
-from harness.scoring.kernels.base import UPDATE, raise_peak
+from harness.scoring.kernels.base import raise_peak
 from harness.scoring.llvm import compiled
 
-@compiled(UPDATE)
+@compiled()
 def update(sims, first, last, state, _):
     raise_peak(sims, first, last, state[0])
 """

@@ -14,13 +14,8 @@ from harness.aggregators.logmeanexp import LogMeanExp
 from harness.aggregators.logsumexp import LogSumExp
 from harness.aggregators.softmax import Softmax
 from harness.scoring.kernels.base import (
-    BACKWARD,
-    FINISH,
     KERNELS,
     LOWEST,
-    SHARE,
-    START,
-    UPDATE,
     Kernel,
     exp2_nonpositive,
     log_positive,
@@ -31,7 +26,7 @@ from harness.scoring.llvm import LANES, WIDE, add_four, compiled, inlined, vecto
 LOG2_E = 1.4426950408889634
 
 
-@compiled(START)
+@compiled()
 def start(state: np.ndarray, _: float) -> None:
     state[:, :] = np.float32(0.0)
     state[0, :] = LOWEST
@@ -104,7 +99,7 @@ def _add(sims: np.ndarray, first: int, last: int, peaks: np.ndarray, totals: np.
             totals[w] += exp2_nonpositive(sims[p, w] - peaks[w], inverse)
 
 
-@compiled(UPDATE)
+@compiled()
 def update_softmax(sims: np.ndarray, first: int, last: int, state: np.ndarray, tau: float) -> None:
     vectorised()
     inverse = np.float32(LOG2_E / tau)
@@ -112,7 +107,7 @@ def update_softmax(sims: np.ndarray, first: int, last: int, state: np.ndarray, t
     _weigh(sims, first, last, state[0], state[1], state[2], inverse)
 
 
-@compiled(UPDATE)
+@compiled()
 def update_sum(sims: np.ndarray, first: int, last: int, state: np.ndarray, tau: float) -> None:
     vectorised()
     inverse = np.float32(LOG2_E / tau)
@@ -120,27 +115,27 @@ def update_sum(sims: np.ndarray, first: int, last: int, state: np.ndarray, tau: 
     _add(sims, first, last, state[0], state[1], inverse)
 
 
-@compiled(FINISH)
+@compiled()
 def finish_softmax(state: np.ndarray, patches: int, scores: np.ndarray, tau: float) -> None:
     for w in range(scores.shape[0]):
         scores[w] = state[2, w] / state[1, w]
 
 
-@compiled(FINISH)
+@compiled()
 def finish_logsumexp(state: np.ndarray, patches: int, scores: np.ndarray, tau: float) -> None:
     vectorised()
     for w in range(scores.shape[0]):
         scores[w] = state[0, w] + np.float32(tau) * log_positive(state[1, w])
 
 
-@compiled(FINISH)
+@compiled()
 def finish_logmeanexp(state: np.ndarray, patches: int, scores: np.ndarray, tau: float) -> None:
     vectorised()
     for w in range(scores.shape[0]):
         scores[w] = state[0, w] + np.float32(tau) * log_positive(state[1, w] / np.float32(patches))
 
 
-@compiled(SHARE)
+@compiled()
 def share(own: np.ndarray, own_patches: int, merged: np.ndarray, patches: int, shares: np.ndarray, tau: float) -> None:
     inverse = np.float32(LOG2_E / tau)
     for w in range(shares.shape[0]):
@@ -148,7 +143,7 @@ def share(own: np.ndarray, own_patches: int, merged: np.ndarray, patches: int, s
         shares[w] = min(max(np.float32(1.0) - kept / merged[1, w], np.float32(0.0)), np.float32(1.0))
 
 
-@compiled(BACKWARD)
+@compiled()
 def backward_softmax(sims: np.ndarray, state: np.ndarray, slopes: np.ndarray, tau: float) -> None:
     inverse, scale = np.float32(1.0 / tau), np.float32(LOG2_E / tau)
     for p in range(sims.shape[0]):
@@ -158,7 +153,7 @@ def backward_softmax(sims: np.ndarray, state: np.ndarray, slopes: np.ndarray, ta
             sims[p, w] = slopes[w] * weight * steep
 
 
-@compiled(BACKWARD)
+@compiled()
 def backward_sum(sims: np.ndarray, state: np.ndarray, slopes: np.ndarray, tau: float) -> None:
     inverse = np.float32(LOG2_E / tau)
     for p in range(sims.shape[0]):

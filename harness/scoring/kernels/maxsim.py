@@ -4,13 +4,8 @@ import numpy as np
 
 from harness.aggregators.maxsim import MaxSim
 from harness.scoring.kernels.base import (
-    BACKWARD,
-    FINISH,
     KERNELS,
     LOWEST,
-    SHARE,
-    START,
-    UPDATE,
     Kernel,
     raise_peak,
 )
@@ -19,28 +14,28 @@ from harness.scoring.llvm import compiled
 TAKEN = np.float32(3.0e38)  # above any similarity
 
 
-@compiled(START)
+@compiled()
 def start(state: np.ndarray, _: float) -> None:
     state[0, :] = LOWEST
 
 
-@compiled(UPDATE)
+@compiled()
 def update(sims: np.ndarray, first: int, last: int, state: np.ndarray, _: float) -> None:
     raise_peak(sims, first, last, state[0])
 
 
-@compiled(FINISH)
+@compiled()
 def finish(state: np.ndarray, patches: int, scores: np.ndarray, _: float) -> None:
     scores[:] = state[0]
 
 
-@compiled(SHARE)
+@compiled()
 def share(own: np.ndarray, own_patches: int, merged: np.ndarray, patches: int, shares: np.ndarray, _: float) -> None:
     for w in range(shares.shape[0]):
         shares[w] = np.float32(1.0) if merged[0, w] > own[0, w] else np.float32(0.0)
 
 
-@compiled(BACKWARD)
+@compiled()
 def backward(sims: np.ndarray, state: np.ndarray, slopes: np.ndarray, _: float) -> None:
     for p in range(sims.shape[0]):
         for w in range(sims.shape[1]):

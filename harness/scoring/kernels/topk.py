@@ -7,13 +7,8 @@ import numpy as np
 
 from harness.aggregators.topk import TopK
 from harness.scoring.kernels.base import (
-    BACKWARD,
-    FINISH,
     KERNELS,
     LOWEST,
-    SHARE,
-    START,
-    UPDATE,
     Kernel,
 )
 from harness.scoring.llvm import compiled, inlined, larger, smaller, vectorised
@@ -21,7 +16,7 @@ from harness.scoring.llvm import compiled, inlined, larger, smaller, vectorised
 LEVEL = 4  # rows
 
 
-@compiled(START)
+@compiled()
 def start(state: np.ndarray, _: float) -> None:
     state[:, :] = LOWEST
 
@@ -61,7 +56,7 @@ def _go_on(state: np.ndarray) -> None:
             state[carried, w], state[carried + 1, w], state[carried + 2, w], state[carried + 3, w] = left
 
 
-@compiled(UPDATE)
+@compiled()
 def update(sims: np.ndarray, first: int, last: int, state: np.ndarray, _: float) -> None:
     vectorised()
     carried, whole = state.shape[0] - LEVEL, last - (last - first) % LEVEL
@@ -83,7 +78,7 @@ def update(sims: np.ndarray, first: int, last: int, state: np.ndarray, _: float)
         _go_on(state)
 
 
-@compiled(FINISH)
+@compiled()
 def finish(state: np.ndarray, patches: int, scores: np.ndarray, k: float) -> None:
     best = min(int(k), patches)
     scores[:] = state[0]
@@ -94,7 +89,7 @@ def finish(state: np.ndarray, patches: int, scores: np.ndarray, k: float) -> Non
         scores[w] /= np.float32(best)
 
 
-@compiled(SHARE)
+@compiled()
 def share(own: np.ndarray, own_patches: int, merged: np.ndarray, patches: int, shares: np.ndarray, k: float) -> None:
     best = min(int(k), patches)
     for w in range(shares.shape[0]):
@@ -104,7 +99,7 @@ def share(own: np.ndarray, own_patches: int, merged: np.ndarray, patches: int, s
         shares[w] = np.float32(1.0 - stayed / best)
 
 
-@compiled(BACKWARD)
+@compiled()
 def backward(sims: np.ndarray, state: np.ndarray, slopes: np.ndarray, k: float) -> None:
     best, left = min(int(k), sims.shape[0]), state.shape[0] - 1
     last = best - 1
