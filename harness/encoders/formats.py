@@ -15,6 +15,7 @@ import numpy as np
 
 from harness.encoders import pylate, stanford
 from harness.encoders.base import EMBEDDINGS, NAMED, family_of, locate
+from harness.encoders.colbert import model_class
 from harness.encoders.transformer import check_files, identity, own_code, positions, quiet, settings
 from harness.errors import DataError, first_line
 from harness.files import digest, lock, write_atomically
@@ -118,14 +119,13 @@ def model_of(start: Origin, weight: np.ndarray) -> Any:
 def _loaded(start: Origin, weight: np.ndarray) -> Any:
     import torch
     from colbert.infra import ColBERTConfig
-    from colbert.modeling.hf_colbert import class_factory
     from transformers import AutoTokenizer
 
     quiet()
     try:
         place = f"{start.folder.resolve()}/"
         stored = len(weight if start.projection is None else start.projection)
-        made = class_factory(place).from_pretrained(place, colbert_config=ColBERTConfig(dim=stored))
+        made = model_class(place).from_pretrained(place, colbert_config=ColBERTConfig(dim=stored))
         made.raw_tokenizer = AutoTokenizer.from_pretrained(start.folder, use_fast=True, trust_remote_code=False)
     except Exception as error:  # whatever colbert-ai, transformers and safetensors raise on broken files
         raise DataError(f"checkpoint {start.folder} cannot be loaded: {first_line(error)}") from None

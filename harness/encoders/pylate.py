@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import functools
 import string
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from harness import packages
 from harness.encoders.base import FAMILIES
+from harness.encoders.encoding import TextEncoder
+from harness.encoders.rows import Marker, Reading
 from harness.encoders.transformer import (
-    abreast,
-    batches,
     check_files,
     check_vocabulary,
     chosen,
@@ -26,7 +23,6 @@ from harness.encoders.transformer import (
     settings,
 )
 from harness.errors import DataError, first_line
-from harness.records import Document, Query
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +42,7 @@ LEFT_OUT = ("Pooling", "Normalize")  # modules that PyLate leaves out too
 
 
 @FAMILIES.register("pylate")
-class PyLate:
+class PyLate(TextEncoder):
     """A prefix token after the first; queries grown with [MASK] to ``query_length``; documents lose skipped words.
 
     Documents are read up to the model's positions, not ``document_length``: the bench cuts lengths itself.
@@ -106,51 +102,31 @@ class PyLate:
             return {**common, "expanded": expanded, "attended": expanded and attended}
         return {**common, "marker": about["document_prefix"], "limit": self.limit, "skipped": about["skiplist_words"]}
 
-    def encode(self, items: Sequence[Document | Query], role: str) -> Iterator[list[tuple[int, np.ndarray]]]:
-        """Batches of (index, float16 (p, d)), longest texts first."""
-        import torch
-
-        tokenizer, model, layers = self.loaded
-        tokens = self._ids([item.text for item in items], role)
-
-        def one(batch: list[int]) -> list[tuple[int, np.ndarray]]:
-            rows = {"input_ids": [tokens[at][0] for at in batch], "attention_mask": [tokens[at][1] for at in batch]}
-            padded = tokenizer.pad(rows, return_tensors="pt").to(self.device)
-            with torch.inference_mode():
-                hidden = model(**padded).last_hidden_state  # (b, t, h)
-                for layer in layers:
-                    hidden = layer(hidden)
-                vectors = torch.nn.functional.normalize(hidden.float(), dim=-1).half().cpu().numpy()  # (b, t, d)
-            return [(at, vectors[row][self._kept(tokens[at][0], role)]) for row, at in enumerate(batch)]
-
-        yield from abreast(one, batches([len(ids) for ids, _ in tokens], self.device), self.device)
-
-    def tokens(self, text: str, role: str) -> list[str]:
-        """The token each vector of a text belongs to."""
-        [(ids, _)] = self._ids([text], role)
-        return self.loaded[0].convert_ids_to_tokens([ids[at] for at in self._kept(ids, role)])
-
-    def _ids(self, texts: Sequence[str], role: str) -> list[tuple[list[int], list[int]]]:
-        """A text's token ids, prefix and expansion included, and which of them are attended to."""
+    def reading(self, role: str) -> Reading:
         tokenizer, about = self.loaded[0], self.about
-        longest = about["query_length"] if role == "query" else self.limit
-        grown = longest if role == "query" and about["do_query_expansion"] else 0
-        before = [tokenizer.convert_tokens_to_ids(prefix)] if (prefix := about[f"{role}_prefix"]) else []
-        texts = [(self.prompt + text).strip() for text in texts]
-        texts = [text.lower() for text in texts] if self.lower else texts
-        made = []
-        for ids in tokenizer(texts, truncation=True, max_length=longest - len(before))["input_ids"]:
-            ids = [*ids[:1], *before, *ids[1:]]
-            more = max(0, grown - len(ids))
-            attended = [1] * len(ids) + [int(about["attend_to_expansion_tokens"])] * more
-            made.append((ids + [tokenizer.pad_token_id] * more, attended))
-        return made
+        prefix, query = about[f"{role}_prefix"], role == "query"
+        marker = Marker(tokenizer.convert_tokens_to_ids(prefix), prefix) if prefix else None
+        # a skipped word that is no token skips the unknown token, as in PyLate
+        skipped = frozenset() if query else frozenset(map(tokenizer.convert_tokens_to_ids, about["skiplist_words"]))
+        return Reading(
+            tokenizer,
+            about["query_length"] if query else self.limit,
+            marker,
+            self.prompt,
+            least=about["query_length"] if query and about["do_query_expansion"] else 0,
+            fill=tokenizer.pad_token_id,
+            attends=about["attend_to_expansion_tokens"],
+            skipped=skipped,
+            strips=True,
+            lowers=self.lower,
+        )
 
-    def _kept(self, ids: list[int], role: str) -> list[int]:
-        """Positions that have a vector. A skipped word that is no token skips the unknown token, as in PyLate."""
-        words = [] if role == "query" else self.about["skiplist_words"]
-        skipped = {self.loaded[0].convert_tokens_to_ids(word) for word in words}
-        return [at for at, one in enumerate(ids) if one not in skipped]
+    def forward(self, ids: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
+        _, model, layers = self.loaded
+        hidden: torch.Tensor = model(input_ids=ids, attention_mask=attended).last_hidden_state  # (b, t, h)
+        for layer in layers:
+            hidden = layer(hidden)
+        return hidden
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from harness import encoders
-from harness.encoders import transformer
+from harness.encoders import encoding
 from harness.errors import DataError, OptionError
 from tests.conftest import documents
 
@@ -117,7 +117,7 @@ def test_vectors_do_not_depend_on_the_batch_and_the_threads(bert, monkeypatch, b
 
     items, encoder, before = [*texts(), *texts()[:4]], encoders.load(str(bert), dtype, "cpu"), torch.get_num_threads()
     whole = encode(encoder, items)
-    monkeypatch.setattr(transformer, "TOKENS", budget)
+    monkeypatch.setattr(encoding, "TOKENS", budget)
     torch.set_num_threads(threads)
     try:
         made = [*encode(encoder, items), *encode(encoder, items[::-1])[::-1]]
@@ -129,7 +129,7 @@ def test_vectors_do_not_depend_on_the_batch_and_the_threads(bert, monkeypatch, b
 
 
 def test_a_batch_stays_within_the_token_budget(bert, monkeypatch):
-    monkeypatch.setattr(transformer, "TOKENS", 100)
+    monkeypatch.setattr(encoding, "TOKENS", 100)
     batches = open_float32(bert).encode(documents(texts()), "document")
     sizes = [len(batch) * max(len(one) for _, one in batch) for batch in batches]
     assert len(sizes) > 2 and max(sizes) <= 100
