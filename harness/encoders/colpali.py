@@ -19,7 +19,7 @@ import numpy as np
 from harness import packages
 from harness.encoders import colpali_files as files
 from harness.encoders.base import FAMILIES
-from harness.encoders.transformer import TOKENIZER, identity, quiet, tensors
+from harness.encoders.transformer import TOKENIZER, as_dtype, identity, quiet, tensors
 from harness.errors import DataError, examples, first_line
 from harness.files import digest, image
 from harness.records import Document, Page, Query
@@ -60,22 +60,21 @@ class ColPali:
             raise DataError(f"checkpoint {self.folder} cannot be loaded: {line}") from None
 
     def _model(self) -> Any:
-        import torch
-
         kind = getattr(importlib.import_module(self.kind.module), self.kind.model)
         model, loading = kind.from_pretrained(
             self.base,
-            dtype=getattr(torch, self.dtype),
             use_safetensors=True,
             trust_remote_code=False,
             output_loading_info=True,
+            **as_dtype(self.dtype),
         )
         given = {name.removeprefix("base_model.model.") for _, name, _ in tensors(self.adapter)}
         if absent := sorted(set(loading["missing_keys"]) - given):
             raise DataError(f"checkpoint {self.base}: its weights lack {examples(absent)}; are they another model's?")
+        if any(weight.is_meta for weight in model.parameters()):  # of ColPali in transformers 5: the head it never uses
+            model.model.tie_weights()
         for path in self.adapter:
-            renamed = {"key_mapping": getattr(kind, "_checkpoint_conversion_mapping", None)}  # as from_pretrained does
-            model.load_adapter(str(path.parent), adapter_kwargs=renamed)
+            _load_adapter(model, path.parent)
             files.check_adapter(path, model)
         return model.eval().to(self.device)
 
@@ -89,7 +88,7 @@ class ColPali:
             "packages": computed,
         }
         made = {"input": "process_queries"} if role == "query" else {"input": "process_images", "resized": "Pillow"}
-        return {**common, **made, "tokens": "attended", "norm": "l2"}
+        return {**common, **made, "tokens": "attended", "norm": "l2", "batched": "equal shapes"}
 
     def encode(self, items: Sequence[Document | Query], role: str) -> Iterator[list[tuple[int, np.ndarray]]]:
         """Batches of (index, float16 (p, d)). Raises DataError naming items whose vectors are no numbers."""
@@ -97,17 +96,34 @@ class ColPali:
 
         size = QUERIES if role == "query" else PAGES
         for start in range(0, len(items), size):
-            part = items[start : start + size]
-            inputs = self._inputs(part).to(self.device)
-            with torch.inference_mode():
-                made = self.loaded[1](**inputs)
-                vectors = getattr(made, "embeddings", made).half()  # (b, t, d), zero in padded tokens
-            kept = inputs["attention_mask"].bool()
-            found = [one[mask].cpu().numpy() for one, mask in zip(vectors, kept, strict=True)]
-            if wrong := [item.id for item, one in zip(part, found, strict=True) if not np.isfinite(one).all()]:
-                why = files.broken([*self.weights, *self.adapter])
-                raise DataError(f"{why}: no vectors can be made of {examples(wrong)}; fetch the checkpoint again")
-            yield [(start + at, one) for at, one in enumerate(found)]
+            for group, inputs in self._groups(items[start : start + size]):
+                with torch.inference_mode():
+                    output = self.loaded[1](**inputs)
+                    vectors = getattr(output, "embeddings", output).half()  # (b, t, d)
+                attended = inputs["attention_mask"].bool()
+                arrays = [vector[mask].cpu().numpy() for vector, mask in zip(vectors, attended, strict=True)]
+                if wrong := [at for at, array in zip(group, arrays, strict=True) if not np.isfinite(array).all()]:
+                    why = files.broken([*self.weights, *self.adapter])
+                    names = examples(items[start + at].id for at in wrong)
+                    raise DataError(f"{why}: no vectors can be made of {names}; fetch the checkpoint again")
+                yield [(start + at, array) for at, array in zip(group, arrays, strict=True)]
+
+    def _groups(self, items: Sequence[Document | Query]) -> Iterator[tuple[list[int], dict[str, Any]]]:
+        """Items of equal shapes, by position, and what the model takes of them at once.
+
+        Padding would change vectors: under transformers 5 it turns other attention on in PaliGemma, for every row.
+        """
+        import torch
+
+        separate = [self._inputs([item]) for item in items]
+        groups: dict[tuple[Any, ...], list[int]] = {}
+        for at, inputs in enumerate(separate):
+            groups.setdefault(tuple((name, value.shape) for name, value in inputs.items()), []).append(at)
+        for group in groups.values():
+            yield (
+                group,
+                {name: torch.cat([separate[at][name] for at in group]).to(self.device) for name in separate[group[0]]},
+            )
 
     def _inputs(self, items: Sequence[Document | Query]) -> Any:
         """What the model takes. Raises DataError naming items that the processor refuses."""
@@ -148,6 +164,17 @@ class ColPali:
         return math.isqrt(patches) if self.kind.images == "SiglipImageProcessor" else 0
 
 
+def _load_adapter(model: Any, folder: Path) -> None:
+    """Put an adapter on a model, its layers renamed as ``from_pretrained`` renames the model's own."""
+    renamed = getattr(type(model), "_checkpoint_conversion_mapping", None)
+    try:
+        from transformers.conversion_mapping import get_model_conversion_mapping
+    except ImportError:  # transformers 4
+        model.load_adapter(str(folder), adapter_kwargs={"key_mapping": renamed})
+    else:
+        model.load_adapter(str(folder), weight_mapping=get_model_conversion_mapping(model, renamed))
+
+
 def _processor(kind: files.Kind, folders: Sequence[Path]) -> Any:
     """The engine's processor, of the first folder that has its files. Videos, which need torchvision, are left out."""
     import transformers
@@ -160,8 +187,14 @@ def _processor(kind: files.Kind, folders: Sequence[Path]) -> Any:
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(place(*TOKENIZER), use_fast=True, trust_remote_code=False)
     about = place("preprocessor_config.json", "processor_config.json")
-    images = getattr(transformers, kind.images).from_pretrained(about)
+    # transformers 5 has one for Pillow beside one for torchvision, which it names as transformers 4 names Pillow's
+    images = getattr(transformers, f"{kind.images}Pil", None) or getattr(transformers, kind.images)
+    images = images.from_pretrained(about)
     whole = getattr(importlib.import_module(kind.module), kind.processor)
-    parts = [name for name in whole.attributes if name != "video_processor"]
-    made: Any = type(kind.processor, (whole,), {"attributes": parts})
-    return made.from_args_and_dict([images, tokenizer], whole.get_processor_dict(about)[0])
+    parts, attributes = [images, tokenizer], {}
+    if hasattr(whole, "attributes"):  # transformers 4
+        attributes = {"attributes": [name for name in whole.attributes if name != "video_processor"]}
+    elif "video_processor" in whole.get_attributes():
+        parts.append(transformers.Qwen2VLVideoProcessor())
+    made: Any = type(kind.processor, (whole,), attributes)
+    return made.from_args_and_dict(parts, whole.get_processor_dict(about)[0])
