@@ -195,6 +195,6 @@ def _processor(kind: files.Kind, folders: Sequence[Path]) -> Any:
     if hasattr(whole, "attributes"):  # transformers 4
         attributes = {"attributes": [name for name in whole.attributes if name != "video_processor"]}
     elif "video_processor" in whole.get_attributes():
-        parts.append(transformers.Qwen2VLVideoProcessor())
+        parts.append(getattr(transformers, kind.images.replace("Image", "Video"))())
     made: Any = type(kind.processor, (whole,), attributes)
     return made.from_args_and_dict(parts, whole.get_processor_dict(about)[0])
