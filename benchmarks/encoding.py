@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from benchmarks import timing
 from harness import corpora, encoders
-from harness.encoders.transformer import settings
+from harness.encoders.settings import settings
 
 TEXTS, LETTERS = 256, 500  # sentence-transformers reads 256 tokens of a text, all that so many letters have
 

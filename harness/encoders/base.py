@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from harness.encoders.modules import check_plain
 from harness.errors import DataError, OptionError, examples, first_line, unknown
 from harness.files import checksum, too_long
 from harness.records import Document, Query
@@ -128,6 +129,7 @@ def family_of(folder: Path, name: str) -> type[Family]:
     for family in sorted((FAMILIES[one] for one in FAMILIES), key=lambda family: family.rank):
         if family.recognises(folder):
             return family
+    check_plain(folder)
     raise DataError(f"checkpoint {name!r}: {folder} holds no config.json with a tokenizer; is it a model folder?")
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.encoders.base import download
-from harness.encoders.transformer import WEIGHTS, settings, tensors
+from harness.encoders.settings import settings
+from harness.encoders.transformer import WEIGHTS, tensors
 from harness.errors import DataError, examples
 from harness.packages import install
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -26,7 +26,7 @@ class TextEncoder:
     """
 
     device: str
-    unit: ClassVar[bool] = True
+    unit: bool = True
 
     def reading(self, role: str) -> Reading:
         raise NotImplementedError

@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import functools
 import string
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness import packages
 from harness.encoders.base import FAMILIES
 from harness.encoders.encoding import TextEncoder
+from harness.encoders.modules import CONFIG, Dense, check_weights, dense, modules, places
 from harness.encoders.rows import Marker, Reading
-from harness.encoders.transformer import (
-    check_files,
-    check_vocabulary,
-    chosen,
-    identity,
-    opened,
-    own_code,
-    positions,
-    settings,
-)
-from harness.errors import DataError, first_line
+from harness.encoders.settings import chosen, settings
+from harness.encoders.transformer import check_files, check_vocabulary, identity, opened, own_code, positions
+from harness.errors import DataError
 
 if TYPE_CHECKING:
     import torch
 
-CONFIG = "config_sentence_transformers.json"
-WEIGHTS = "model.safetensors"
 DEFAULTS: dict[str, Any] = {  # PyLate's own, for what a checkpoint leaves out or sets to null
     "query_prefix": "[Q] ",
     "document_prefix": "[D] ",
@@ -37,7 +27,6 @@ DEFAULTS: dict[str, Any] = {  # PyLate's own, for what a checkpoint leaves out o
     "do_query_expansion": True,
     "skiplist_words": list(string.punctuation),
 }
-ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU", "SiLU", "Sigmoid")  # of torch.nn
 LEFT_OUT = ("Pooling", "Normalize")  # modules that PyLate leaves out too
 
 
@@ -56,7 +45,8 @@ class PyLate(TextEncoder):
 
     def __init__(self, folder: Path, dtype: str, device: str, trust: bool = False):
         self.folder, self.dtype, self.device = folder, dtype, device
-        base, self.dense = _modules(folder)
+        parts = [part for part in modules(folder) if part.kind not in LEFT_OUT]
+        base, self.dense = places(folder, parts, "one Transformer, then Dense layers", least=1)
         self.base = self.vocabulary = folder / base
         check_files(self.base)
         self.code = own_code(self.base, trust)
@@ -64,9 +54,7 @@ class PyLate(TextEncoder):
         self.about, self.prompt = _about(folder / CONFIG, self.limit)
         about = self.base / "sentence_bert_config.json"
         self.lower = about.exists() and bool(settings(about).get("do_lower_case"))
-        for name in self.dense:
-            if not (folder / name / WEIGHTS).exists():
-                raise DataError(f"{folder / name} has no {WEIGHTS}; convert its weights to safetensors first")
+        check_weights(folder, self.dense)
         self.fingerprint = identity(folder, [".", base, *self.dense], self.code)
 
     @functools.cached_property
@@ -89,7 +77,7 @@ class PyLate(TextEncoder):
             raise DataError(f"checkpoint {self.base}: its tokenizer has no [MASK] to grow queries with")
         width, layers = model.config.hidden_size, []
         for name in self.dense:
-            layers.append(_dense(self.folder / name, width, self.dtype, self.device))
+            layers.append(dense(self.folder / name, width, self.dtype, self.device))
             width = len(layers[-1].weight)
         return tokenizer, model, layers
 
@@ -127,72 +115,6 @@ class PyLate(TextEncoder):
         for layer in layers:
             hidden = layer(hidden)
         return hidden
-
-
-@dataclass(frozen=True)
-class Dense:
-    """A projection: activation(W x + b), and, where residual, x or its own projection on top."""
-
-    weight: torch.Tensor
-    bias: torch.Tensor | None
-    activation: torch.nn.Module
-    residual: bool
-    shortcut: torch.Tensor | None
-
-    def __call__(self, vectors: torch.Tensor) -> torch.Tensor:
-        """(…, in) → (…, out)."""
-        from torch.nn.functional import linear
-
-        made = self.activation(linear(vectors, self.weight, self.bias))
-        if not self.residual:
-            return made
-        return made + (vectors if self.shortcut is None else linear(vectors, self.shortcut))
-
-
-def _dense(folder: Path, width: int, dtype: str, device: str) -> Dense:
-    """Open a Dense folder that takes vectors of this width. Raises DataError naming the file."""
-    import torch
-    from safetensors.torch import load_file
-
-    about, path = settings(folder / "config.json"), folder / WEIGHTS
-    kind = str(about.get("activation_function") or "torch.nn.Identity")
-    if not kind.startswith("torch.nn.") or kind.split(".")[-1] not in ACTIVATIONS:
-        raise DataError(f"{folder / 'config.json'}: activation_function {kind!r} is none of {', '.join(ACTIVATIONS)}")
-    try:
-        found = {name: one.to(device, getattr(torch, dtype)) for name, one in load_file(path).items()}
-    except Exception as error:  # safetensors' errors share no base class
-        raise DataError(f"{path} cannot be read: {first_line(error)}") from None
-    inputs, outputs, residual = about.get("in_features"), about.get("out_features"), bool(about.get("use_residual"))
-    if inputs != width:
-        raise DataError(f"{folder / 'config.json'}: in_features is {inputs}, but the layer before gives {width}")
-    shapes: dict[str, tuple] = {"linear.weight": (outputs, inputs)}
-    shapes |= {"linear.bias": (outputs,)} if about.get("bias", True) else {}
-    shapes |= {"residual.weight": (outputs, inputs)} if residual and inputs != outputs else {}
-    for name, shape in shapes.items():
-        if name not in found or tuple(found[name].shape) != shape:
-            has = tuple(found[name].shape) if name in found else "missing"
-            raise DataError(f"{path}: {name} is {has}, but config.json beside it says {shape}")
-    bias, shortcut = (found[name] if name in shapes else None for name in ("linear.bias", "residual.weight"))
-    return Dense(found["linear.weight"], bias, getattr(torch.nn, kind.split(".")[-1])(), residual, shortcut)
-
-
-def _modules(folder: Path) -> tuple[str, list[str]]:
-    """The transformer's folder and the projections' folders in order, from ``modules.json``."""
-    path = folder / "modules.json"
-    found = settings(path, list)
-    try:
-        places = [(str(one["type"]).split(".")[-1], str(one["path"]) or ".") for one in found]
-    except (KeyError, TypeError):
-        raise DataError(f"{path} cannot be read: a module has no type or no path") from None
-    places = [(kind, place) for kind, place in places if kind not in LEFT_OUT]
-    kinds = [kind for kind, _ in places]
-    if kinds[:1] != ["Transformer"] or len(kinds) < 2 or set(kinds[1:]) != {"Dense"}:
-        raise DataError(
-            f"{path} lists {', '.join(kinds) or 'nothing'}; one Transformer, then Dense layers are supported"
-        )
-    if outside := [place for _, place in places if Path(place).is_absolute() or ".." in Path(place).parts]:
-        raise DataError(f"{path} names {outside[0]!r}, which lies outside the checkpoint")
-    return places[0][1], [place for _, place in places[1:]]
 
 
 def _about(path: Path, limit: int) -> tuple[dict[str, Any], str]:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.encoders.transformer import TOKENIZER, chosen, settings, tensors
+from harness.encoders.settings import chosen, settings
+from harness.encoders.transformer import TOKENIZER, tensors
 from harness.errors import DataError
 from harness.files import checksum, digest
 

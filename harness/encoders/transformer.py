@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from harness import packages
 from harness.encoders.base import FAMILIES
 from harness.encoders.encoding import TextEncoder
+from harness.encoders.modules import check_plain
 from harness.encoders.rows import Reading
+from harness.encoders.settings import settings
 from harness.errors import DataError, examples, first_line
 from harness.files import checksum, digest
 
@@ -36,6 +37,7 @@ class Transformer(TextEncoder):
         return (folder / "config.json").exists() and any((folder / name).exists() for name in TOKENIZER)
 
     def __init__(self, folder: Path, dtype: str, device: str, trust: bool = False):
+        check_plain(folder)
         check_files(folder)
         self.code = own_code(folder, trust)
         self.fingerprint = identity(folder, more=self.code)
@@ -143,27 +145,6 @@ def check_vocabulary(folder: Path, tokenizer: Any, model: Any) -> None:
             f"checkpoint {folder}: its tokenizer numbers tokens up to {highest:,}, but the embeddings in {WEIGHTS[0]}"
             f" have {rows:,} rows; are they another model's?"
         )
-
-
-def settings(path: Path, kind: type = dict) -> Any:
-    """A JSON file's content: an object, or what kind says. Raises DataError naming the file."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {first_line(error)}") from None
-    if not isinstance(found, kind):
-        raise DataError(f"{path} cannot be read: it holds no JSON {'object' if kind is dict else 'list'}")
-    return found
-
-
-def chosen(path: Path, found: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """What a file says for these keys, or the default. Raises DataError naming the file and values of another kind."""
-    about = {key: default if found.get(key) is None else found[key] for key, default in defaults.items()}
-    if wrong := [key for key, default in defaults.items() if type(about[key]) is not type(default)]:
-        raise DataError(f"{path}: {', '.join(f'{key} is {about[key]!r}' for key in wrong)}; is the file damaged?")
-    return about
 
 
 def positions(folder: Path) -> int:
