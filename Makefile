@@ -31,7 +31,7 @@ $(READY): pyproject.toml $(CONSTRAINTS)
 	@touch $@
 
 eval: $(READY)
-	$(BIN)/harness eval --dataset stdlib --pool maxsim,topk:4,softmax:0.1 --lengths 32,64,128,256
+	$(BIN)/harness eval --dataset stdlib --pool maxsim,topk:4,softmax:0.1 --lengths 32,64,128,256 --dtype auto
 
 test: $(READY)
 	$(BIN)/python -m pytest -n auto

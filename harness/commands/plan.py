@@ -53,7 +53,7 @@ class PlanConfig(Config):
     dtype: str = option(
         "float32",
         readers.registered("encoders:DTYPES"),
-        "The encoder's: float32, or bfloat16, faster where the CPU has it.",
+        "The encoder's: float32, bfloat16, or auto: bfloat16 where the device multiplies it natively.",
     )
     measures: tuple[str, ...] = option(
         ("nDCG@10", "R@1", "R@10"), readers.each(readers.measure), "Measures by their ir_measures names."

@@ -85,7 +85,7 @@ class Retrieval(Strict):
     dtype: str = option(
         "float32",
         readers.registered("encoders:DTYPES"),
-        "The encoder's: float32, or bfloat16, faster where the CPU has it.",
+        "The encoder's: float32, bfloat16, or auto: bfloat16 where the device multiplies it natively.",
     )
 
     @classmethod

@@ -16,7 +16,7 @@ from harness.files import checksum, too_long
 from harness.records import Document, Query
 from harness.registry import Registry
 
-DTYPES = ("float32", "bfloat16")
+DTYPES = ("auto", "float32", "bfloat16")
 
 
 class Encoder(Protocol):
@@ -42,6 +42,7 @@ class Family(Encoder, Protocol):
     """A model family: its class says whether a folder is one of its checkpoints; an instance is the encoder.
 
     trust: whether code that the checkpoint brings may be run; without it a checkpoint that needs its own is refused.
+    One whose vectors are float32 wherever they are computed says ``exact``.
     """
 
     rank: ClassVar[int]  # families are asked in this order; the most general comes last
@@ -113,9 +114,25 @@ def load(name: str, dtype: str, device: str, trust: bool = False) -> Encoder:
     if name.startswith(EMBEDDINGS):
         return FAMILIES["precomputed"](_vectors(name), dtype, device)
     if name in list(NAMED):
-        return NAMED[name](dtype, device)
+        return NAMED[name]("float32" if dtype == "auto" else dtype, device)
     folder = locate(name, trust)
-    return family_of(folder, name)(folder, dtype, device, trust)
+    family = family_of(folder, name)
+    dtype = "float32" if dtype == "auto" and getattr(family, "exact", False) else settle(dtype, device)
+    return family(folder, dtype, device, trust)
+
+
+def settle(dtype: str, device: str) -> str:
+    """``auto`` as what it stands for: bfloat16 where the device multiplies it natively, else float32."""
+    if dtype != "auto":
+        return dtype
+    import torch
+
+    if device != "cpu":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:  # AVX-512 BF16, or AMX; torch before 2.5 cannot say
+        tests = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
+        native = any(test() for test in tests if test)
+    return "bfloat16" if native else "float32"
 
 
 def locate(name: str, trust: bool = False) -> Path:

@@ -85,7 +85,9 @@ class ColBERT(TextEncoder):
                 about = {key: value for key, value in self.about.items() if key != "frozen_backbone"}
                 config = ColBERTConfig(**about, doc_maxlen=self.limit, model_name=None)
                 checkpoint = Checkpoint(place, config, verbose=0)
-                checkpoint.model.to(self.device, getattr(torch, self.dtype))
+                checkpoint.model.to(self.device)
+                for weight in checkpoint.model.parameters():  # no buffers: angles of rotary positions stay exact
+                    weight.data = weight.data.to(getattr(torch, self.dtype))
         except DataError:
             raise
         except Exception as error:  # whatever colbert-ai, transformers and safetensors raise on broken files

@@ -125,6 +125,7 @@ class Trained(Concepts):
     """A network that ``harness synth`` trained."""
 
     rank: ClassVar[int] = 0
+    exact: ClassVar[bool] = True
 
     @staticmethod
     def recognises(folder: Path) -> bool:

@@ -158,6 +158,25 @@ def test_bfloat16_is_close_and_recorded(bert):
     assert exact.fingerprint == short.fingerprint
 
 
+@pytest.mark.parametrize(
+    ("device", "vector", "matrix", "cuda", "expected"),
+    [
+        ("cpu", False, False, True, "float32"),
+        ("cpu", True, False, False, "bfloat16"),
+        ("cpu", False, True, False, "bfloat16"),
+        ("cuda", True, True, False, "float32"),
+        ("cuda", False, False, True, "bfloat16"),
+    ],
+)
+def test_auto_is_bfloat16_where_the_device_multiplies_it(bert, monkeypatch, device, vector, matrix, cuda, expected):
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: vector, raising=False)
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: matrix, raising=False)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: cuda)
+    assert encoders.settle("auto", device) == expected
+    assert encoders.load(str(bert), "auto", device).recipe("document")["dtype"] == expected
+    assert [encoders.settle(dtype, device) for dtype in ("float32", "bfloat16")] == ["float32", "bfloat16"]
+
+
 def test_the_fingerprint_is_of_the_content_not_the_place(bert, copy):
     assert open_float32(copy).fingerprint == open_float32(bert).fingerprint
 
