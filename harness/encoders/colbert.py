@@ -18,8 +18,9 @@ from harness import packages
 from harness.encoders import stanford
 from harness.encoders.base import FAMILIES
 from harness.encoders.encoding import TextEncoder
+from harness.encoders.files import check_files
 from harness.encoders.rows import Marker, Reading
-from harness.encoders.transformer import check_files, check_vocabulary, identity, own_code, positions, quiet
+from harness.encoders.transformer import check_vocabulary, identity, own_code, positions, quiet
 from harness.errors import DataError, examples
 
 if TYPE_CHECKING:
@@ -54,12 +55,16 @@ class ColBERT(TextEncoder):
     def backbone(self) -> ColBERT | None:
         """The encoder whose cached vectors this one projects, where training left the backbone as it was."""
         frozen = self.about["frozen_backbone"] and not self.bare
-        return ColBERT(self.folder, self.dtype, self.device, bool(self.code), bare=True) if frozen else None
+        if not frozen:
+            return None
+        bare = ColBERT(self.folder, self.dtype, self.device, bool(self.code), bare=True)
+        bare.windows = self.windows
+        return bare
 
     def project(self, vectors: np.ndarray) -> np.ndarray:
         """The backbone's vectors (p, h) as this checkpoint's, float16 (p, d)."""
         made = vectors.astype(np.float32) @ self._projection.T
-        return (made / np.maximum(np.linalg.norm(made, axis=1, keepdims=True), 1e-12)).astype(np.float16)
+        return np.asarray(made / np.maximum(np.linalg.norm(made, axis=1, keepdims=True), 1e-12), np.float16)
 
     @functools.cached_property
     def _projection(self) -> np.ndarray:
@@ -124,7 +129,7 @@ class ColBERT(TextEncoder):
         if absent := [token for token, number in needs.items() if number is None]:
             raise DataError(f"checkpoint {self.folder}: its tokenizer has no {examples(absent)}")
 
-    def recipe(self, role: str) -> dict[str, Any]:
+    def facts(self, role: str) -> dict[str, Any]:
         about, computed = self.about, packages.of("colbert-ai", *packages.MODELS)
         common = {"family": "colbert", "role": role, "norm": "l2", "dtype": self.dtype, "packages": computed}
         if self.bare or self.backbone:

@@ -19,7 +19,8 @@ import numpy as np
 from harness import packages
 from harness.encoders import colpali_files as files
 from harness.encoders.base import FAMILIES
-from harness.encoders.transformer import TOKENIZER, as_dtype, identity, quiet, tensors
+from harness.encoders.files import TOKENIZER
+from harness.encoders.transformer import as_dtype, identity, quiet, tensors, tokenizer_of
 from harness.errors import DataError, examples, first_line
 from harness.files import digest, image
 from harness.records import Document, Page, Query
@@ -155,12 +156,13 @@ class ColPali:
 
     def _strings(self, inputs: Any) -> list[str]:
         ids = inputs["input_ids"][inputs["attention_mask"].bool()]
-        return self.loaded[0].tokenizer.convert_ids_to_tokens(ids.tolist())
+        strings: list[str] = self.loaded[0].tokenizer.convert_ids_to_tokens(ids.tolist())
+        return strings
 
     def _columns(self, inputs: Any, patches: int) -> int:
         """Patches in a row of the page, or 0 where it is cut into tiles."""
         if "image_grid_thw" in inputs:
-            return int(inputs["image_grid_thw"][0, 2]) // self.loaded[0].image_processor.merge_size
+            return int(inputs["image_grid_thw"][0, 2] // self.loaded[0].image_processor.merge_size)
         return math.isqrt(patches) if self.kind.images == "SiglipImageProcessor" else 0
 
 
@@ -185,7 +187,7 @@ def _processor(kind: files.Kind, folders: Sequence[Path]) -> Any:
                 return folder
         raise DataError(f"{folders[0]} has no {names[0]}; copy it from the model it was trained from")
 
-    tokenizer = transformers.AutoTokenizer.from_pretrained(place(*TOKENIZER), use_fast=True, trust_remote_code=False)
+    tokenizer = tokenizer_of(place(*TOKENIZER))
     about = place("preprocessor_config.json", "processor_config.json")
     # transformers 5 has one for Pillow beside one for torchvision, which it names as transformers 4 names Pillow's
     images = getattr(transformers, f"{kind.images}Pil", None) or getattr(transformers, kind.images)

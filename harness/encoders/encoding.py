@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from harness.encoders.rows import Reading, Row
+from harness.encoders.windows import Windows
 from harness.records import Document, Query
 
 if TYPE_CHECKING:
@@ -22,11 +25,19 @@ TOKENS = 8192  # tokens a batch, padding included: enough for a core's products,
 class TextEncoder:
     """An encoder of texts: a family says how texts are read, and what its model makes of rows.
 
-    unit: whether every vector is divided by its length.
+    limit: most tokens that the model takes; unit: whether every vector is divided by its length; windows: how documents
+    that are longer are read, which are cut off without; vocabulary: the folder of its tokenizer.
     """
 
     device: str
+    limit: int
+    vocabulary: Path
     unit: bool = True
+    windows: Windows | None = None
+
+    def facts(self, role: str) -> dict[str, Any]:
+        """What decides the vectors of a role besides the files, and besides windows."""
+        raise NotImplementedError
 
     def reading(self, role: str) -> Reading:
         raise NotImplementedError
@@ -35,9 +46,14 @@ class TextEncoder:
         """Ids (b, t) and which of them are attended to (b, t) → vectors (b, t, d)."""
         raise NotImplementedError
 
+    def recipe(self, role: str) -> dict[str, Any]:
+        if role == "query" or self.windows is None:
+            return self.facts(role)
+        return {**self.facts(role), "window": self.windows.limit(self.limit), "stride": self.windows.stride or "half"}
+
     def encode(self, items: Sequence[Document | Query], role: str) -> Iterator[list[tuple[int, np.ndarray]]]:
         """Batches of (index, float16 (p, d)), longest rows first."""
-        reading = self.reading(role)
+        reading = self._read(role)
         rows = reading.rows([item.text for item in items])
         flat = [(at, number) for at, several in enumerate(rows) for number in range(len(several))]
         lengths = [len(rows[at][number].ids) for at, number in flat]
@@ -58,7 +74,11 @@ class TextEncoder:
 
     def tokens(self, text: str, role: str) -> list[str]:
         """The token that each vector of a text belongs to."""
-        return self.reading(role).strings(text)
+        return self._read(role).strings(text)
+
+    def _read(self, role: str) -> Reading:
+        reading = self.reading(role)
+        return replace(reading, windows=self.windows) if self.windows and role == "document" else reading
 
     def _vectors(self, rows: Sequence[Row], pad: int) -> list[np.ndarray]:
         """The vectors of a batch of rows, each float16 (p, d)."""

@@ -17,8 +17,9 @@ import numpy as np
 from harness.encoders import modules, multivector, pylate, stanford
 from harness.encoders.base import EMBEDDINGS, NAMED, family_of, locate
 from harness.encoders.colbert import model_class
+from harness.encoders.files import check_files
 from harness.encoders.settings import settings
-from harness.encoders.transformer import check_files, identity, own_code, positions, quiet
+from harness.encoders.transformer import identity, own_code, positions, quiet, tokenizer_of
 from harness.errors import DataError, first_line
 from harness.files import digest, lock, write_atomically
 from harness.registry import Registry
@@ -74,10 +75,8 @@ def origin(name: str) -> Origin:
 
 def _expands(folder: Path) -> bool:
     """Whether a Stanford checkpoint's mask is another token than its padding."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
-    return tokenizer.mask_token_id != tokenizer.pad_token_id
+    tokenizer = tokenizer_of(folder)
+    return bool(tokenizer.mask_token_id != tokenizer.pad_token_id)
 
 
 def _from_pylate(encoder: pylate.PyLate) -> Origin:
@@ -121,14 +120,13 @@ def model_of(start: Origin, weight: np.ndarray) -> Any:
 def _loaded(start: Origin, weight: np.ndarray) -> Any:
     import torch
     from colbert.infra import ColBERTConfig
-    from transformers import AutoTokenizer
 
     quiet()
     try:
         place = f"{start.folder.resolve()}/"
         stored = len(weight if start.projection is None else start.projection)
         made = model_class(place).from_pretrained(place, colbert_config=ColBERTConfig(dim=stored))
-        made.raw_tokenizer = AutoTokenizer.from_pretrained(start.folder, use_fast=True, trust_remote_code=False)
+        made.raw_tokenizer = tokenizer_of(start.folder)
     except Exception as error:  # whatever colbert-ai, transformers and safetensors raise on broken files
         raise DataError(f"checkpoint {start.folder} cannot be loaded: {first_line(error)}") from None
     _settle_mask(made.raw_tokenizer, start)
@@ -211,11 +209,11 @@ def write_pylate(folder: Path, model: Any, about: dict[str, Any], length: int) -
 @FORMATS.register("sentence-transformers")
 def write_multivector(folder: Path, model: Any, about: dict[str, Any], length: int) -> None:
     """A ``MultiVectorEncoder`` of sentence-transformers 6. Its markers are prompts, which its tokenizer keeps whole."""
-    from transformers import AddedToken, AutoTokenizer
+    from transformers import AddedToken
 
     model.LM.save_pretrained(folder)
     model.raw_tokenizer.save_pretrained(folder)
-    tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
+    tokenizer = tokenizer_of(folder)
     markers = {"query": about["query_token_id"], "document": about["doc_token_id"]}
     whole = [AddedToken(marker, normalized=False, special=True) for marker in markers.values()]
     tokenizer.add_tokens(whole, special_tokens=True)  # known ones: no row is added

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 libraries: list[object] = []  # a library of operators ends with the object that defines it
 
@@ -18,7 +19,8 @@ def mend_torchvision() -> None:
         return
     import torch
 
-    library = torch.library.Library("torchvision", "DEF")
+    kind: Any = torch.library.Library
+    library = kind("torchvision", "DEF")
     for name in ("nms", "qnms"):
         library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     libraries.append(library)

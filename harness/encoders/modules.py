@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.encoders.settings import settings
 from harness.errors import DataError, first_line
@@ -60,13 +60,6 @@ def check_plain(folder: Path) -> None:
         raise DataError(f"{folder / 'modules.json'} lists {', '.join(strange)}, which no family of encoders reads")
 
 
-def check_weights(folder: Path, paths: Sequence[str]) -> None:
-    """Raise DataError if a Dense layer has no weights in safetensors."""
-    for path in paths:
-        if not (folder / path / WEIGHTS).exists():
-            raise DataError(f"{folder / path} has no {WEIGHTS}; convert its weights to safetensors first")
-
-
 @dataclass(frozen=True)
 class Dense:
     """A projection: activation(W x + b), and, where residual, x or its own projection on top."""
@@ -81,10 +74,10 @@ class Dense:
         """(…, in) → (…, out)."""
         from torch.nn.functional import linear
 
-        made = self.activation(linear(vectors, self.weight, self.bias))
+        projected: torch.Tensor = self.activation(linear(vectors, self.weight, self.bias))
         if not self.residual:
-            return made
-        return made + (vectors if self.shortcut is None else linear(vectors, self.shortcut))
+            return projected
+        return projected + (vectors if self.shortcut is None else linear(vectors, self.shortcut))
 
 
 def dense(folder: Path, width: int, dtype: str, device: str) -> Dense:
@@ -103,7 +96,7 @@ def dense(folder: Path, width: int, dtype: str, device: str) -> Dense:
     inputs, outputs, residual = about.get("in_features"), about.get("out_features"), bool(about.get("use_residual"))
     if inputs != width:
         raise DataError(f"{folder / 'config.json'}: in_features is {inputs}, but the layer before gives {width}")
-    shapes: dict[str, tuple] = {"linear.weight": (outputs, inputs)}
+    shapes: dict[str, tuple[Any, ...]] = {"linear.weight": (outputs, inputs)}
     shapes |= {"linear.bias": (outputs,)} if about.get("bias", True) else {}
     shapes |= {"residual.weight": (outputs, inputs)} if residual and inputs != outputs else {}
     for name, shape in shapes.items():

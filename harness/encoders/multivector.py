@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from harness import packages
 from harness.encoders.base import FAMILIES
 from harness.encoders.encoding import TextEncoder
-from harness.encoders.modules import CONFIG, Dense, check_weights, dense, modules, places
+from harness.encoders.files import check_files, check_weights
+from harness.encoders.modules import CONFIG, WEIGHTS, Dense, dense, modules, places
 from harness.encoders.rows import Reading
 from harness.encoders.settings import chosen, settings
-from harness.encoders.transformer import check_files, check_vocabulary, identity, opened, own_code, positions
+from harness.encoders.transformer import check_vocabulary, identity, opened, own_code, positions
 from harness.errors import DataError
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ class MultiVector(TextEncoder):
         base, self.dense = places(folder, heads[:-1] if self.masks else heads, SUPPORTED)
         self.base = self.vocabulary = folder / base
         check_files(self.base)
-        check_weights(folder, self.dense)
+        for path in self.dense:
+            check_weights(folder / path, [WEIGHTS])
         _check_streams(folder, [*self.dense, *([listed[-1].path] if self.unit else [])])
         self.code, self.limit = own_code(self.base, trust), positions(self.base)
         self.prompts, self.similarity = _prompts(folder / CONFIG)
@@ -90,7 +92,7 @@ class MultiVector(TextEncoder):
             width = len(layers[-1].weight)
         return tokenizer, model, layers
 
-    def recipe(self, role: str) -> dict[str, Any]:
+    def facts(self, role: str) -> dict[str, Any]:
         common = {"family": "multivector", "role": role, "norm": "l2" if self.unit else "none", "dtype": self.dtype}
         computed = packages.of(*packages.MODELS)
         skipped = self.mask["skiplist_words"] if role in self.mask["skiplist_tasks"] else []

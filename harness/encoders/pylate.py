@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from harness import packages
 from harness.encoders.base import FAMILIES
 from harness.encoders.encoding import TextEncoder
-from harness.encoders.modules import CONFIG, Dense, check_weights, dense, modules, places
+from harness.encoders.files import check_files, check_weights
+from harness.encoders.modules import CONFIG, WEIGHTS, Dense, dense, modules, places
 from harness.encoders.rows import Marker, Reading
 from harness.encoders.settings import chosen, settings
-from harness.encoders.transformer import check_files, check_vocabulary, identity, opened, own_code, positions
+from harness.encoders.transformer import check_vocabulary, identity, opened, own_code, positions
 from harness.errors import DataError
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ class PyLate(TextEncoder):
         self.about, self.prompt = _about(folder / CONFIG, self.limit)
         about = self.base / "sentence_bert_config.json"
         self.lower = about.exists() and bool(settings(about).get("do_lower_case"))
-        check_weights(folder, self.dense)
+        for path in self.dense:
+            check_weights(folder / path, [WEIGHTS])
         self.fingerprint = identity(folder, [".", base, *self.dense], self.code)
 
     @functools.cached_property
@@ -81,7 +83,7 @@ class PyLate(TextEncoder):
             width = len(layers[-1].weight)
         return tokenizer, model, layers
 
-    def recipe(self, role: str) -> dict[str, Any]:
+    def facts(self, role: str) -> dict[str, Any]:
         about, computed = self.about, packages.of(*packages.MODELS)
         common = {"family": "pylate", "role": role, "norm": "l2", "dtype": self.dtype, "packages": computed}
         if role == "query":

@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from harness.encoders.files import check_pointers
 from harness.errors import DataError, first_line
 
 
 def settings(path: Path, kind: type = dict) -> Any:
     """A JSON file's content: an object, or what kind says. Raises DataError naming the file."""
+    check_pointers(path.parent, [path.name])
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from harness import packages
 from harness.encoders.base import FAMILIES
 from harness.encoders.encoding import TextEncoder
+from harness.encoders.files import TOKENIZER, WEIGHTS, check_files
 from harness.encoders.modules import check_plain
 from harness.encoders.rows import Reading
 from harness.encoders.settings import settings
@@ -20,8 +21,6 @@ from harness.files import checksum, digest
 if TYPE_CHECKING:
     import torch
 
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
-TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt")
 SHIFTED = ("roberta", "mpnet", "camembert", "data2vec-text", "longformer", "luke")  # positions begin after padding's id
 IDENTITY = ("*.safetensors", "*.json", "*.txt", "*.model")  # what decides a checkpoint's vectors: weights and tokenizer
 
@@ -49,7 +48,7 @@ class Transformer(TextEncoder):
         """Tokenizer and model, opened when the first text is encoded: cached vectors need neither."""
         return opened(self.folder, self.dtype, self.device, bool(self.code))
 
-    def recipe(self, role: str) -> dict[str, Any]:
+    def facts(self, role: str) -> dict[str, Any]:
         about = {"family": "transformer", "tokens": "all", "norm": "l2", "limit": self.limit, "dtype": self.dtype}
         return {**about, "packages": packages.of(*packages.MODELS)}
 
@@ -59,14 +58,6 @@ class Transformer(TextEncoder):
     def forward(self, ids: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
         hidden: torch.Tensor = self.loaded[1](input_ids=ids, attention_mask=attended).last_hidden_state
         return hidden
-
-
-def check_files(folder: Path) -> None:
-    """Raise DataError without a tokenizer or weights in safetensors: a pickle can run code when it is read."""
-    if not any((folder / name).exists() for name in TOKENIZER):
-        raise DataError(f"{folder} has no {TOKENIZER[0]}; is it a model folder?")
-    if not any((folder / name).exists() for name in WEIGHTS):
-        raise DataError(f"{folder} has no {WEIGHTS[0]}; convert its weights to safetensors first")
 
 
 def own_code(folder: Path, trust: bool) -> list[str]:
@@ -106,11 +97,11 @@ def tensors(files: Sequence[Path]) -> Iterator[tuple[Path, str, Any]]:
 
 def opened(folder: Path, dtype: str, device: str, trust: bool = False) -> tuple[Any, Any]:
     """Tokenizer and model of a folder. No pickle is read, and no code of the checkpoint is run unless trusted."""
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoModel
 
     quiet()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=trust)
+        tokenizer = tokenizer_of(folder, trust)
         model, loading = AutoModel.from_pretrained(
             folder, use_safetensors=True, trust_remote_code=trust, output_loading_info=True, **as_dtype(dtype)
         )
@@ -119,6 +110,14 @@ def opened(folder: Path, dtype: str, device: str, trust: bool = False) -> tuple[
     if absent := sorted(name for name in loading["missing_keys"] if not name.startswith("pooler.")):
         raise DataError(f"checkpoint {folder}: its weights lack {examples(absent)}; are they another model's?")
     return tokenizer, model.eval().to(device)
+
+
+def tokenizer_of(folder: Path, trust: bool = False) -> Any:
+    """The tokenizer of a folder, as transformers opens it."""
+    import transformers
+
+    kind: Any = transformers.AutoTokenizer
+    return kind.from_pretrained(folder, use_fast=True, trust_remote_code=trust)
 
 
 def as_dtype(dtype: str) -> dict[str, Any]:
@@ -131,8 +130,9 @@ def as_dtype(dtype: str) -> dict[str, Any]:
 
 def quiet() -> None:
     """transformers says nothing on the way."""
-    from transformers.utils import logging
+    from transformers import utils
 
+    logging: Any = utils.logging
     logging.set_verbosity_error()
     logging.disable_progress_bar()
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from harness.errors import OptionError
 
+LONG = ("cut", "windows")
+"""What becomes of a text that is longer than the model takes."""
+
 
 @dataclass(frozen=True)
 class Windows:
@@ -36,9 +39,6 @@ class Windows:
             line = f"stride {stride:,}: a window holds {max(room, 0):,} tokens of the text"
             raise OptionError(f"{line}; give a --stride from 1 to that, or a larger --window")
         return [*range(0, count - room, stride), count - room]
-
-    def recipe(self) -> dict[str, int | None]:
-        return {"window": self.size, "stride": self.stride}
 
 
 def central(starts: Sequence[int], count: int, room: int) -> list[tuple[int, int]]:

@@ -242,7 +242,7 @@ def other(folder):
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda at: (at / "model.safetensors").unlink(), "copy has no model.safetensors; convert"),
+        (lambda at: (at / "model.safetensors").unlink(), "copy has no model.safetensors; fetch"),
         (lambda at: (at / "model.safetensors").write_bytes(b"damaged"), "model.safetensors cannot be read"),
         (sharded, "'model-00001-of-00002.safetensors', which is missing"),
         (pickled, "'../pytorch_model.bin'; weights are read from safetensors files beside it alone"),
