@@ -5,28 +5,34 @@
 # make readme  the READMEs' figures from committed tables     make expanded  its part with [MASK]
 # make golden  what the terminal prints of every command, as tests/data/golden has it
 # make validation the pages that show that the instrument measures what it says
+# make test CONSTRAINTS=constraints-oldest.txt tests the oldest supported set, in an environment of its own
 PYTHON ?= python3
 ACCELERATOR ?= cpu
-BIN := .venv/bin
-# The extra `vision` by name: colpali-engine's metadata asks for another torch, and for a torchvision it runs without.
-VISION := colpali-engine peft accelerate psutil pillow
-READY := .venv/.ready
+CONSTRAINTS ?= constraints.txt
+ifeq ($(CONSTRAINTS),constraints.txt)
+ENVIRONMENT := .venv
+EXTRAS := $(ACCELERATOR),embedded,ray,vision,dev
+else  # page images need a newer transformers than the oldest
+ENVIRONMENT := build/$(patsubst constraints-%.txt,%,$(notdir $(CONSTRAINTS)))
+EXTRAS := $(ACCELERATOR),embedded,ray,dev
+endif
+BIN := $(ENVIRONMENT)/bin
+READY := $(ENVIRONMENT)/.ready
 
 .PHONY: setup eval test golden lint fuzz bench bench-check bench-peers validation reports readme retrained expanded clean
 
 setup: $(READY)
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "harness needs Python 3.11 or newer; try make PYTHON=python3.12")'
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(ENVIRONMENT)
 	@# the distribution was called harness once; both would own the same command
 	@if $(BIN)/python -m pip show --quiet harness 2>/dev/null; then $(BIN)/python -m pip uninstall --quiet --yes harness; fi
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(ACCELERATOR),embedded,ray,dev]'
-	$(BIN)/python -m pip install --quiet -c constraints.txt --no-deps $(VISION)
+	$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e '.[$(EXTRAS)]'
 	@touch $@
 
 eval: $(READY)
-	$(BIN)/harness eval --dataset stdlib --pool maxsim,topk:4,softmax:0.1 --lengths 32,64,128,256
+	$(BIN)/harness eval --dataset stdlib --pool maxsim,topk:4,softmax:0.1 --lengths 32,64,128,256 --dtype auto
 
 test: $(READY)
 	$(BIN)/python -m pytest -n auto
@@ -44,7 +50,7 @@ fuzz: $(READY)
 	$(BIN)/python -m fuzzing $(FUZZ)
 
 bench: $(READY)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e '.[bench]'
 	$(BIN)/python -m benchmarks
 
 # Ratios now against those committed; fails where one is beyond 1.25 times what it was
@@ -65,7 +71,7 @@ bench-peers: $(READY) $(PEERS)/.ready
 
 # Reads what `make reports` made, and makes what is not there
 validation: $(READY) $(PEERS)/.ready
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e '.[bench]'
 	$(BIN)/python -m validation
 
 # Options of the synthetic study can be given: make reports SYNTH='--seeds 2 --epochs 10'

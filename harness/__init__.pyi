@@ -24,6 +24,9 @@ __version__: str
 
 def compare(
     *runs: str | Path,
+    long: str = "cut",
+    window: int | None = None,
+    stride: int | None = None,
     dataset: str = "stdlib",
     split: str | None = None,
     checkpoint: str | Sequence[str] = (),
@@ -42,6 +45,7 @@ def compare(
     baseline: str | None = None,
     average_seeds: bool = False,
     trust_remote_code: bool = False,
+    convert: bool = False,
     device: str = "auto",
     output: str | Path | None = "runs",
     force: bool = False,
@@ -52,6 +56,9 @@ def compare(
 ) -> Comparison: ...
 def evaluate(
     *,
+    long: str = "cut",
+    window: int | None = None,
+    stride: int | None = None,
     dataset: str = "stdlib",
     split: str | None = None,
     checkpoint: str = "minilm",
@@ -68,6 +75,7 @@ def evaluate(
     evidence: int | None = None,
     fill: str = "distractor",
     trust_remote_code: bool = False,
+    convert: bool = False,
     device: str = "auto",
     output: str | Path | None = "runs",
     force: bool = False,
@@ -79,6 +87,9 @@ def evaluate(
 ) -> Result: ...
 def gradients(
     *,
+    long: str = "cut",
+    window: int | None = None,
+    stride: int | None = None,
     dataset: str = "stdlib",
     split: str | None = None,
     checkpoint: str = "minilm",
@@ -89,6 +100,7 @@ def gradients(
     lengths: str | int | Sequence[int] = (64, 128, 256, 512),
     pairs: int = 160,
     trust_remote_code: bool = False,
+    convert: bool = False,
     device: str = "auto",
     output: str | Path | None = "runs",
     force: bool = False,
@@ -136,6 +148,9 @@ def report(
 ) -> Report: ...
 def stress(
     *,
+    long: str = "cut",
+    window: int | None = None,
+    stride: int | None = None,
     dataset: str = "stdlib",
     split: str | None = None,
     checkpoint: str = "minilm",
@@ -152,6 +167,7 @@ def stress(
     cosine: float = 0.6,
     tokens: int = 4,
     trust_remote_code: bool = False,
+    convert: bool = False,
     device: str = "auto",
     output: str | Path | None = "runs",
     force: bool = False,

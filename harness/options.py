@@ -21,7 +21,8 @@ class Option:
     """read: from text or YAML; help: a sentence; shown: the default in words, where it is not the field's own.
 
     argument: given on the command line without a name, several at once where the field is a tuple; running: says how a
-    question is answered, such as the device, and is no part of the question.
+    question is answered, such as the device, and is no part of the question; later: came after questions had names, and
+    is part of one only where it is not at its default.
     """
 
     read: Reader
@@ -29,13 +30,20 @@ class Option:
     shown: str | None = None
     argument: bool = False
     running: bool = False
+    later: bool = False
 
 
 def option(
-    default: Any, read: Reader, help: str, shown: str | None = None, argument: bool = False, running: bool = False
+    default: Any,
+    read: Reader,
+    help: str,
+    shown: str | None = None,
+    argument: bool = False,
+    running: bool = False,
+    later: bool = False,
 ) -> Any:
     """A field of a Config that is an option; None as the default means that something else decides."""
-    return dataclasses.field(default=default, metadata={"option": Option(read, help, shown, argument, running)})
+    return dataclasses.field(default=default, metadata={"option": Option(read, help, shown, argument, running, later)})
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,13 @@ class Config:
 
     def plain(self) -> dict[str, Any]:
         """The question, as YAML holds it: what names a run's folder, and what its ``config.yaml`` says."""
+        usual = {field.name: field.default for field in dataclasses.fields(self)}
         values = {name: getattr(self, name) for name, one in options(type(self)).items() if not one.running}
+        values = {
+            name: value
+            for name, value in values.items()
+            if not (options(type(self))[name].later and value == usual[name])
+        }
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
     @classmethod

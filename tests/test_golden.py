@@ -15,7 +15,7 @@ from harness import corpora
 from harness.commands import context
 from harness.commands import eval as eval_command
 from harness.commands.eval import EvalConfig
-from harness.encoders import transformer
+from harness.encoders import encoding
 from harness.engines.local import Local
 from harness.errors import DataError
 from harness.options import read_config
@@ -74,7 +74,7 @@ def test_the_same_question_gives_the_same_bytes_whatever_the_threads_batches_sha
 ):
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))  # so that all is encoded again
     monkeypatch.setattr(context, "ENGINES", {"local": lambda: Local(threads=3)})
-    monkeypatch.setattr(transformer, "TOKENS", 1)
+    monkeypatch.setattr(encoding, "TOKENS", 1)
     monkeypatch.setattr(store, "SHARD", 7)
     monkeypatch.setattr(tasks, "DOCUMENTS", 5)
     again = harness.evaluate(**QUESTION, output=tmp_path)

@@ -288,7 +288,11 @@ def test_no_code_of_the_product_can_read_a_pickle():
             assert not used & FORBIDDEN, f"{path}:{node.lineno} uses {used & FORBIDDEN}"
             if isinstance(node, ast.Attribute):
                 whole = ast.unparse(node)
-                assert whole not in ("torch.load", "yaml.Loader") and node.attr not in FORBIDDEN - {"eval"}, whole
+                converts = whole == "torch.load" and path.name == "converting.py"  # with --convert, in its own process
+                assert whole not in ("torch.load", "yaml.Loader") or converts, path
+                assert node.attr not in FORBIDDEN - {"eval"}, whole
+            if isinstance(node, ast.keyword) and node.arg == "weights_only":
+                assert ast.unparse(node.value) == "True", path
             if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
                 assert ast.unparse(node.value) == "False", path
             if isinstance(node, ast.keyword) and node.arg == "trust_remote_code":

@@ -87,11 +87,11 @@ def child(settings: Row, command: list[str]) -> None:
     if settings.get("threads") and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: settings["threads"]])
     from harness import cli
-    from harness.encoders import transformer
+    from harness.encoders import encoding
     from harness.scoring import tasks
     from harness.vectors import store
 
-    transformer.TOKENS = settings.get("batch", transformer.TOKENS)
+    encoding.TOKENS = settings.get("batch", encoding.TOKENS)
     store.SHARD = settings.get("shard", store.SHARD)
     tasks.DOCUMENTS = settings.get("task", tasks.DOCUMENTS)
     sys.argv = ["harness", *command]

@@ -56,7 +56,7 @@ class PlanConfig(Config):
     dtype: str = option(
         "float32",
         readers.registered("encoders:DTYPES"),
-        "Precision of the encoder: float32, or bfloat16, faster on some CPUs.",
+        "Precision of the encoder: float32, bfloat16, or auto: bfloat16 where the device multiplies it natively.",
     )
     measures: tuple[str, ...] = option(
         ("nDCG@10", "R@1", "R@10"), readers.each(readers.measure), "Measures, by the names of ir_measures."

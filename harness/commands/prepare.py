@@ -9,7 +9,8 @@ from harness import candidates, corpora, encoders
 from harness.commands.context import RunContext
 from harness.commands.plugged import plugged
 from harness.commands.questions import Encoding, Reranking, Retrieval
-from harness.encoders import unknown
+from harness.encoders import cut, unknown
+from harness.encoders.windows import Windows
 from harness.files import cache_folder, digest
 from harness.records import Candidates, Dataset, MultiVectors
 from harness.runs import RunDirectory, slug
@@ -34,13 +35,16 @@ class Inputs:
 def prepare(config: Retrieval, context: RunContext) -> Inputs:
     """Dataset and the vectors of its documents and queries, from the cache where they are there."""
     stages, engine = context.stages, context.engine
-    trust = isinstance(config, Encoding) and config.trust_remote_code
+    opening: dict[str, Any] = {}
+    if isinstance(config, Encoding):
+        windows = Windows(config.window, config.stride) if config.long == "windows" else None
+        opening = {"trust": config.trust_remote_code, "windows": windows, "convert": config.convert}
     with stages("load dataset"):
         dataset = corpora.load(config.dataset, config.split, config.limit, config.strict)
         if isinstance(config, Reranking):
             measures.check(config.measures, dataset.qrels)
     with stages("load checkpoint"):
-        encoder = encoders.load(config.checkpoint, config.dtype, context.device, trust)
+        encoder = encoders.load(config.checkpoint, config.dtype, context.device, **opening)
     encoders.accept(encoder, dataset.documents)
     documents = store.fetch(encoder, dataset.documents, "document", stages, engine=engine.wide)
     queries = store.fetch(encoder, dataset.queries, "query", stages, engine=engine.wide)
@@ -65,6 +69,7 @@ def notes(config: Retrieval, dataset: Dataset, documents: MultiVectors, encoder:
     computed = f"computed in {dtype}, " if dtype else ""
     lines += [*dataset.notes, f"vectors {computed}stored in float16, scored in float32"]
     lines += [*getattr(encoder, "notes", ()), *unknown.notes(encoder, dataset.documents, dataset.queries)]
+    lines += cut.notes(encoder, dataset.documents, documents.fingerprint)
     lines.append(f"documents have {counts.min():,} to {counts.max():,} patches, {counts.mean():.0f} on average")
     return lines
 

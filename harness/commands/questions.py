@@ -66,6 +66,25 @@ class Encoding(Config):
     """How checkpoints of any origin are loaded."""
 
     trust_remote_code: bool = option(False, readers.flag, "Run code that the checkpoint brings.", running=True)
+    convert: bool = option(
+        False, readers.flag, "Convert pickled weights to safetensors, in a process of its own.", running=True
+    )
+    long: str = option(
+        "cut",
+        readers.registered("encoders.windows:LONG"),
+        "Documents longer than the model takes: cut off, or read in windows that overlap.",
+        later=True,
+    )
+    window: int | None = option(None, readers.whole(4), "Tokens of a window.", "all that the model takes", later=True)
+    stride: int | None = option(
+        None, readers.whole(1), "Tokens between the beginnings of windows.", "half of what a window holds", later=True
+    )
+
+    @classmethod
+    def complete(cls, values: dict[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
+        yield from super().complete(values, given)
+        if values.get("long") == "cut" and (idle := [name for name in ("window", "stride") if values.get(name)]):
+            yield f"--{' and --'.join(idle)} only for --long windows; give it, or leave them out"
 
 
 @dataclass(frozen=True)
@@ -87,7 +106,7 @@ class Retrieval(Strict):
     dtype: str = option(
         "float32",
         readers.registered("encoders:DTYPES"),
-        "Precision of the encoder: float32, or bfloat16, faster on some CPUs.",
+        "Precision of the encoder: float32, bfloat16, or auto: bfloat16 where the device multiplies it natively.",
     )
 
     @classmethod
@@ -95,6 +114,7 @@ class Retrieval(Strict):
         """The dataset's card names the split, and maybe the checkpoint, where none is asked for."""
         from harness import corpora
 
+        yield from super().complete(values, given)
         problems = Problems()
         with problems:
             card = corpora.check(str(values["dataset"]), values.get("split"))

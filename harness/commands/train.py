@@ -105,7 +105,9 @@ class TrainConfig(Retrieval, Forced, Engined):
     gallery: int = option(1000, readers.whole(1), "Documents the held-out queries are ranked against.")
     measure: str = option("nDCG@10", readers.measure, "The measure that chooses the epoch.")
     format: str = option(
-        "colbert", readers.registered("encoders.formats:FORMATS"), "Format written: colbert (Stanford's), or pylate."
+        "colbert",
+        readers.registered("encoders.formats:FORMATS"),
+        "Format written: colbert (Stanford's), pylate, or sentence-transformers.",
     )
     output: Path | None = option(None, readers.path, "The checkpoint's folder.", "runs/train-…", running=True)
 

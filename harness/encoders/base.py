@@ -10,12 +10,17 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from harness.encoders.converting import converted
+from harness.encoders.encoding import TextEncoder
+from harness.encoders.files import unrecognised
+from harness.encoders.modules import check_plain
+from harness.encoders.windows import Windows
 from harness.errors import DataError, OptionError, examples, first_line, unknown
 from harness.files import checksum, too_long
 from harness.records import Document, Query
 from harness.registry import Registry
 
-DTYPES = ("float32", "bfloat16")
+DTYPES = ("auto", "float32", "bfloat16")
 
 
 class Encoder(Protocol):
@@ -41,6 +46,7 @@ class Family(Encoder, Protocol):
     """A model family: its class says whether a folder is one of its checkpoints; an instance is the encoder.
 
     trust: whether code that the checkpoint brings may be run; without it a checkpoint that needs its own is refused.
+    One whose vectors are float32 wherever they are computed says ``exact``.
     """
 
     rank: ClassVar[int]  # families are asked in this order; the most general comes last
@@ -103,24 +109,55 @@ def check(name: str) -> None:
     )
 
 
-def load(name: str, dtype: str, device: str, trust: bool = False) -> Encoder:
+def load(
+    name: str, dtype: str, device: str, trust: bool = False, windows: Windows | None = None, convert: bool = False
+) -> Encoder:
     """Open a checkpoint: an embedded name, a folder, a hub id, or vectors. Raises DataError with the next step.
 
-    trust: run the checkpoint's own code, if it brings any.
+    trust: run the checkpoint's own code, if it brings any; windows: how documents longer than the model are read;
+    convert: read pickled weights, in a process of its own, and go on with what was converted.
     """
     check(name)
+    encoder = _load(name, dtype, device, trust, convert)
+    if windows is None:
+        return encoder
+    if not isinstance(encoder, TextEncoder):
+        raise OptionError(f"checkpoint {name!r} reads no texts that could be too long; leave --long out")
+    windows.limit(encoder.limit)
+    encoder.windows = windows
+    return encoder
+
+
+def _load(name: str, dtype: str, device: str, trust: bool, convert: bool) -> Encoder:
     if name.startswith(EMBEDDINGS):
         return FAMILIES["precomputed"](_vectors(name), dtype, device)
     if name in list(NAMED):
-        return NAMED[name](dtype, device)
-    folder = locate(name, trust)
-    return family_of(folder, name)(folder, dtype, device, trust)
+        return NAMED[name]("float32" if dtype == "auto" else dtype, device)
+    folder = locate(name, trust, convert)
+    folder = converted(folder) if convert else folder
+    family = family_of(folder, name)
+    dtype = "float32" if dtype == "auto" and getattr(family, "exact", False) else settle(dtype, device)
+    return family(folder, dtype, device, trust)
 
 
-def locate(name: str, trust: bool = False) -> Path:
+def settle(dtype: str, device: str) -> str:
+    """``auto`` as what it stands for: bfloat16 where the device multiplies it natively, else float32."""
+    if dtype != "auto":
+        return dtype
+    import torch
+
+    if device != "cpu":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:  # AVX-512 BF16, or AMX; torch before 2.5 cannot say
+        tests = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
+        native = any(test() for test in tests if test)
+    return "bfloat16" if native else "float32"
+
+
+def locate(name: str, trust: bool = False, pickled: bool = False) -> Path:
     """The folder of a checkpoint that has files: an embedded one's, a local one, or the hub's in its cache."""
     folder = _embedded(EMBEDDED[name]) if name in EMBEDDED else Path(name)
-    return folder if folder.is_dir() else download(name, trust=trust)
+    return folder if folder.is_dir() else download(name, trust=trust, pickled=pickled)
 
 
 def family_of(folder: Path, name: str) -> type[Family]:
@@ -128,7 +165,8 @@ def family_of(folder: Path, name: str) -> type[Family]:
     for family in sorted((FAMILIES[one] for one in FAMILIES), key=lambda family: family.rank):
         if family.recognises(folder):
             return family
-    raise DataError(f"checkpoint {name!r}: {folder} holds no config.json with a tokenizer; is it a model folder?")
+    check_plain(folder)
+    raise DataError(f"checkpoint {name!r}: {unrecognised(folder)}")
 
 
 def accept(encoder: Encoder, documents: Sequence[Document]) -> None:
@@ -147,7 +185,8 @@ def accept(encoder: Encoder, documents: Sequence[Document]) -> None:
 def names(encoder: Encoder, document: Document) -> list[str]:
     """What each patch of a document stands for: tokens of a text, or places on a page."""
     if document.page and hasattr(encoder, "patches"):
-        return encoder.patches(document.page)
+        places: list[str] = encoder.patches(document.page)
+        return places
     return encoder.tokens(document.text, "document")
 
 
@@ -178,12 +217,12 @@ def _embedded(embedded: Embedded) -> Path:
     return folder
 
 
-def download(hub_id: str, instead: str = "", trust: bool = False) -> Path:
-    """A checkpoint of the hub as a folder: no pickle, and code only if trusted. Raises DataError with the next step."""
+def download(hub_id: str, instead: str = "", trust: bool = False, pickled: bool = False) -> Path:
+    """A checkpoint of the hub as a folder: no pickle or code unless asked for. Raises DataError with the next step."""
     from huggingface_hub import snapshot_download
 
     wanted = ["*.json", "*.safetensors", "*.txt", "*.model", "*.metadata"]  # no pickled weights
-    wanted += ["*.py"] if trust else []
+    wanted += ["*.py"] * trust + ["*.bin"] * pickled
     try:
         return Path(snapshot_download(hub_id, allow_patterns=wanted))
     except Exception as error:  # the hub's errors share no base class

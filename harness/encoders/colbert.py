@@ -1,26 +1,34 @@
-"""Stanford checkpoints (a folder with ``artifact.metadata``), encoded by colbert-ai's own ``Checkpoint``."""
+"""Stanford checkpoints (a folder with ``artifact.metadata``), opened by colbert-ai's own ``Checkpoint``.
+
+Texts are encoded as every family's are; colbert-ai's ``docFromText`` and ``queryFromText`` give the same vectors.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from harness import packages
 from harness.encoders import stanford
 from harness.encoders.base import FAMILIES
-from harness.encoders.transformer import batches, check_files, check_vocabulary, identity, own_code, positions, quiet
+from harness.encoders.encoding import TextEncoder
+from harness.encoders.files import check_files
+from harness.encoders.rows import Marker, Reading
+from harness.encoders.transformer import check_vocabulary, identity, own_code, positions, quiet
 from harness.errors import DataError, examples
-from harness.records import Document, Query
+
+if TYPE_CHECKING:
+    import torch
 
 
 @FAMILIES.register("colbert")
-class ColBERT:
+class ColBERT(TextEncoder):
     """Queries are marked and grown to ``query_maxlen`` with [MASK]; documents are marked and lose their punctuation.
 
     A tokenizer whose mask is its padding grows no query: colbert-ai gives padding zeros, which are left out here.
@@ -47,12 +55,16 @@ class ColBERT:
     def backbone(self) -> ColBERT | None:
         """The encoder whose cached vectors this one projects, where training left the backbone as it was."""
         frozen = self.about["frozen_backbone"] and not self.bare
-        return ColBERT(self.folder, self.dtype, self.device, bool(self.code), bare=True) if frozen else None
+        if not frozen:
+            return None
+        bare = ColBERT(self.folder, self.dtype, self.device, bool(self.code), bare=True)
+        bare.windows = self.windows
+        return bare
 
     def project(self, vectors: np.ndarray) -> np.ndarray:
         """The backbone's vectors (p, h) as this checkpoint's, float16 (p, d)."""
         made = vectors.astype(np.float32) @ self._projection.T
-        return (made / np.maximum(np.linalg.norm(made, axis=1, keepdims=True), 1e-12)).astype(np.float16)
+        return np.asarray(made / np.maximum(np.linalg.norm(made, axis=1, keepdims=True), 1e-12), np.float16)
 
     @functools.cached_property
     def _projection(self) -> np.ndarray:
@@ -72,14 +84,15 @@ class ColBERT:
             with confined(self.device):
                 from colbert.infra import ColBERTConfig
                 from colbert.modeling.checkpoint import Checkpoint
-                from colbert.modeling.hf_colbert import class_factory
 
-                class_factory(place)  # where this fails, Checkpoint would go on with another model's class
+                model_class(place)  # where this fails, Checkpoint would go on with another model's class
                 # model_name: Checkpoint would ask the hub for it, and run its code
                 about = {key: value for key, value in self.about.items() if key != "frozen_backbone"}
                 config = ColBERTConfig(**about, doc_maxlen=self.limit, model_name=None)
                 checkpoint = Checkpoint(place, config, verbose=0)
-                checkpoint.model.to(self.device, getattr(torch, self.dtype))
+                checkpoint.model.to(self.device)
+                for weight in checkpoint.model.parameters():  # no buffers: angles of rotary positions stay exact
+                    weight.data = weight.data.to(getattr(torch, self.dtype))
         except DataError:
             raise
         except Exception as error:  # whatever colbert-ai, transformers and safetensors raise on broken files
@@ -116,7 +129,7 @@ class ColBERT:
         if absent := [token for token, number in needs.items() if number is None]:
             raise DataError(f"checkpoint {self.folder}: its tokenizer has no {examples(absent)}")
 
-    def recipe(self, role: str) -> dict[str, Any]:
+    def facts(self, role: str) -> dict[str, Any]:
         about, computed = self.about, packages.of("colbert-ai", *packages.MODELS)
         common = {"family": "colbert", "role": role, "norm": "l2", "dtype": self.dtype, "packages": computed}
         if self.bare or self.backbone:
@@ -133,33 +146,47 @@ class ColBERT:
         skipped = "punctuation" if about["mask_punctuation"] else "nothing"
         return {**common, "marker": about["doc_token_id"], "limit": self.limit, "skipped": skipped}
 
-    def encode(self, items: Sequence[Document | Query], role: str) -> Iterator[list[tuple[int, np.ndarray]]]:
-        """Batches of (index, float16 (p, d)), longest texts first."""
-        checkpoint, texts = self.loaded, [item.text for item in items]
-        lengths = [self.about["query_maxlen"]] * len(texts)
-        if role != "query":
-            ids = checkpoint.raw_tokenizer(texts, truncation=True, max_length=self.limit - 1)["input_ids"]
-            lengths = [len(one) + 1 for one in ids]  # the marker is put in later
-        for batch in batches(lengths, self.device):
-            chosen = [texts[at] for at in batch]
-            with confined(self.device):
-                many = self._queries(chosen) if role == "query" else checkpoint.docFromText(chosen, keep_dims=False)
-            yield [(at, vectors.half().cpu().numpy()) for at, vectors in zip(batch, many, strict=True)]
+    def reading(self, role: str) -> Reading:
+        checkpoint, about = self.loaded, self.about
+        padding = frozenset({checkpoint.pad_token} - {None})
+        if role == "document":
+            tokens = checkpoint.doc_tokenizer
+            punctuation = {id for id in checkpoint.skiplist if isinstance(id, int)}
+            marker = Marker(tokens.D_marker_token_id, about["doc_token_id"])
+            return Reading(tokens.tok, self.limit, marker, skipped=padding | punctuation)
+        tokens, length = checkpoint.query_tokenizer, about["query_maxlen"]
+        marker, mask = Marker(tokens.Q_marker_token_id, about["query_token_id"]), tokens.mask_token_id
+        return Reading(
+            tokens.tok,
+            length,
+            marker,
+            least=length,
+            fill=mask,
+            attends=about["attend_to_mask_tokens"],
+            skipped=padding & {mask},
+            replaced=padding - {mask},
+        )
 
-    def _queries(self, texts: Sequence[str]) -> list[Any]:
-        """Vectors of queries (t, d); none of padding, which is what a checkpoint without expansion expands with."""
-        ids, _ = self.loaded.query_tokenizer.tensorize(list(texts))
-        made = self.loaded.queryFromText(list(texts))
-        return [vectors[kept] for vectors, kept in zip(made, ids != self.loaded.pad_token, strict=True)]
+    def forward(self, ids: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
+        model = self.loaded.model
+        vectors: torch.Tensor = model.linear(model.LM(ids, attention_mask=attended)[0])
+        return vectors
 
-    def tokens(self, text: str, role: str) -> list[str]:
-        """The token each vector of a text belongs to."""
-        checkpoint = self.loaded
-        with confined(self.device):
-            ids, _ = (checkpoint.query_tokenizer if role == "query" else checkpoint.doc_tokenizer).tensorize([text])
-        [kept] = checkpoint.mask(ids, skiplist={} if role == "query" else checkpoint.skiplist)
-        tokens = checkpoint.raw_tokenizer.convert_ids_to_tokens(ids[0].tolist())
-        return [token for token, keep in zip(tokens, kept, strict=True) if keep]
+
+def model_class(place: str) -> Any:
+    """colbert-ai's class for the model in a folder, finished as transformers 5 wants it.
+
+    Its constructor ends without ``post_init()``, which since transformers 5 sets what loading asks for.
+    """
+    from colbert.modeling.hf_colbert import class_factory
+
+    whole = class_factory(place)
+
+    def finished(self: Any, config: Any, colbert_config: Any) -> None:
+        whole.__init__(self, config, colbert_config)
+        self.post_init()
+
+    return type(whole.__name__, (whole,), {"__init__": finished})
 
 
 @contextlib.contextmanager
@@ -174,6 +201,7 @@ def confined(device: str) -> Iterator[None]:
         modules = (base_colbert, doc_tokenization, query_tokenization)
         changes = [
             (colbert.ColBERT, "loaded_extensions", True),
+            (base_colbert, "class_factory", model_class),
             *((one, "DEVICE", torch.device(device)) for one in modules),
         ]
         before = [vars(owner).get(name) for owner, name, _ in changes]

@@ -19,7 +19,8 @@ import numpy as np
 from harness import packages
 from harness.encoders import colpali_files as files
 from harness.encoders.base import FAMILIES
-from harness.encoders.transformer import TOKENIZER, identity, quiet, tensors
+from harness.encoders.files import TOKENIZER
+from harness.encoders.transformer import as_dtype, identity, quiet, tensors, tokenizer_of
 from harness.errors import DataError, examples, first_line
 from harness.files import digest
 from harness.images import image
@@ -61,22 +62,21 @@ class ColPali:
             raise DataError(f"checkpoint {self.folder} cannot be loaded: {line}") from None
 
     def _model(self) -> Any:
-        import torch
-
         kind = getattr(importlib.import_module(self.kind.module), self.kind.model)
         model, loading = kind.from_pretrained(
             self.base,
-            dtype=getattr(torch, self.dtype),
             use_safetensors=True,
             trust_remote_code=False,
             output_loading_info=True,
+            **as_dtype(self.dtype),
         )
         given = {name.removeprefix("base_model.model.") for _, name, _ in tensors(self.adapter)}
         if absent := sorted(set(loading["missing_keys"]) - given):
             raise DataError(f"checkpoint {self.base}: its weights lack {examples(absent)}; are they another model's?")
+        if any(weight.is_meta for weight in model.parameters()):  # of ColPali in transformers 5: the head it never uses
+            model.model.tie_weights()
         for path in self.adapter:
-            renamed = {"key_mapping": getattr(kind, "_checkpoint_conversion_mapping", None)}  # as from_pretrained does
-            model.load_adapter(str(path.parent), adapter_kwargs=renamed)
+            _load_adapter(model, path.parent)
             files.check_adapter(path, model)
         return model.eval().to(self.device)
 
@@ -90,7 +90,7 @@ class ColPali:
             "packages": computed,
         }
         made = {"input": "process_queries"} if role == "query" else {"input": "process_images", "resized": "Pillow"}
-        return {**common, **made, "tokens": "attended", "norm": "l2"}
+        return {**common, **made, "tokens": "attended", "norm": "l2", "batched": "equal shapes"}
 
     def encode(self, items: Sequence[Document | Query], role: str) -> Iterator[list[tuple[int, np.ndarray]]]:
         """Batches of (index, float16 (p, d)). Raises DataError naming items whose vectors are no numbers."""
@@ -98,17 +98,34 @@ class ColPali:
 
         size = QUERIES if role == "query" else PAGES
         for start in range(0, len(items), size):
-            part = items[start : start + size]
-            inputs = self._inputs(part).to(self.device)
-            with torch.inference_mode():
-                made = self.loaded[1](**inputs)
-                vectors = getattr(made, "embeddings", made).half()  # (b, t, d), zero in padded tokens
-            kept = inputs["attention_mask"].bool()
-            found = [one[mask].cpu().numpy() for one, mask in zip(vectors, kept, strict=True)]
-            if wrong := [item.id for item, one in zip(part, found, strict=True) if not np.isfinite(one).all()]:
-                why = files.broken([*self.weights, *self.adapter])
-                raise DataError(f"{why}: no vectors can be made of {examples(wrong)}; fetch the checkpoint again")
-            yield [(start + at, one) for at, one in enumerate(found)]
+            for group, inputs in self._groups(items[start : start + size]):
+                with torch.inference_mode():
+                    output = self.loaded[1](**inputs)
+                    vectors = getattr(output, "embeddings", output).half()  # (b, t, d)
+                attended = inputs["attention_mask"].bool()
+                arrays = [vector[mask].cpu().numpy() for vector, mask in zip(vectors, attended, strict=True)]
+                if wrong := [at for at, array in zip(group, arrays, strict=True) if not np.isfinite(array).all()]:
+                    why = files.broken([*self.weights, *self.adapter])
+                    names = examples(items[start + at].id for at in wrong)
+                    raise DataError(f"{why}: no vectors can be made of {names}; fetch the checkpoint again")
+                yield [(start + at, array) for at, array in zip(group, arrays, strict=True)]
+
+    def _groups(self, items: Sequence[Document | Query]) -> Iterator[tuple[list[int], dict[str, Any]]]:
+        """Items of equal shapes, by position, and what the model takes of them at once.
+
+        Padding would change vectors: under transformers 5 it turns other attention on in PaliGemma, for every row.
+        """
+        import torch
+
+        separate = [self._inputs([item]) for item in items]
+        groups: dict[tuple[Any, ...], list[int]] = {}
+        for at, inputs in enumerate(separate):
+            groups.setdefault(tuple((name, value.shape) for name, value in inputs.items()), []).append(at)
+        for group in groups.values():
+            yield (
+                group,
+                {name: torch.cat([separate[at][name] for at in group]).to(self.device) for name in separate[group[0]]},
+            )
 
     def _inputs(self, items: Sequence[Document | Query]) -> Any:
         """What the model takes. Raises DataError naming items that the processor refuses."""
@@ -140,13 +157,25 @@ class ColPali:
 
     def _strings(self, inputs: Any) -> list[str]:
         ids = inputs["input_ids"][inputs["attention_mask"].bool()]
-        return self.loaded[0].tokenizer.convert_ids_to_tokens(ids.tolist())
+        strings: list[str] = self.loaded[0].tokenizer.convert_ids_to_tokens(ids.tolist())
+        return strings
 
     def _columns(self, inputs: Any, patches: int) -> int:
         """Patches in a row of the page, or 0 where it is cut into tiles."""
         if "image_grid_thw" in inputs:
-            return int(inputs["image_grid_thw"][0, 2]) // self.loaded[0].image_processor.merge_size
+            return int(inputs["image_grid_thw"][0, 2] // self.loaded[0].image_processor.merge_size)
         return math.isqrt(patches) if self.kind.images == "SiglipImageProcessor" else 0
+
+
+def _load_adapter(model: Any, folder: Path) -> None:
+    """Put an adapter on a model, its layers renamed as ``from_pretrained`` renames the model's own."""
+    renamed = getattr(type(model), "_checkpoint_conversion_mapping", None)
+    try:
+        from transformers.conversion_mapping import get_model_conversion_mapping
+    except ImportError:  # transformers 4
+        model.load_adapter(str(folder), adapter_kwargs={"key_mapping": renamed})
+    else:
+        model.load_adapter(str(folder), weight_mapping=get_model_conversion_mapping(model, renamed))
 
 
 def _processor(kind: files.Kind, folders: Sequence[Path]) -> Any:
@@ -159,10 +188,16 @@ def _processor(kind: files.Kind, folders: Sequence[Path]) -> Any:
                 return folder
         raise DataError(f"{folders[0]} has no {names[0]}; copy it from the model it was trained from")
 
-    tokenizer = transformers.AutoTokenizer.from_pretrained(place(*TOKENIZER), use_fast=True, trust_remote_code=False)
+    tokenizer = tokenizer_of(place(*TOKENIZER))
     about = place("preprocessor_config.json", "processor_config.json")
-    images = getattr(transformers, kind.images).from_pretrained(about)
+    # transformers 5 has one for Pillow beside one for torchvision, which it names as transformers 4 names Pillow's
+    images = getattr(transformers, f"{kind.images}Pil", None) or getattr(transformers, kind.images)
+    images = images.from_pretrained(about)
     whole = getattr(importlib.import_module(kind.module), kind.processor)
-    parts = [name for name in whole.attributes if name != "video_processor"]
-    made: Any = type(kind.processor, (whole,), {"attributes": parts})
-    return made.from_args_and_dict([images, tokenizer], whole.get_processor_dict(about)[0])
+    parts, attributes = [images, tokenizer], {}
+    if hasattr(whole, "attributes"):  # transformers 4
+        attributes = {"attributes": [name for name in whole.attributes if name != "video_processor"]}
+    elif "video_processor" in whole.get_attributes():
+        parts.append(getattr(transformers, kind.images.replace("Image", "Video"))())
+    made: Any = type(kind.processor, (whole,), attributes)
+    return made.from_args_and_dict(parts, whole.get_processor_dict(about)[0])

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.encoders import files
 from harness.encoders.base import download
-from harness.encoders.transformer import WEIGHTS, settings, tensors
+from harness.encoders.files import WEIGHTS
+from harness.encoders.settings import settings
+from harness.encoders.transformer import tensors
 from harness.errors import DataError, examples
 from harness.packages import install
 
@@ -93,20 +96,19 @@ def kind_of(folder: Path, base: Path) -> Kind:
 
 def check_weights(folder: Path, names: Sequence[str] = WEIGHTS) -> list[Path]:
     """The safetensors files of a folder. Raises DataError if one is missing or is pickled."""
-    found = next((folder / name for name in names if (folder / name).exists()), None)
-    if found is None:
-        raise DataError(f"{folder} has no {names[0]}; convert its weights to safetensors first")
+    files.check_weights(folder, names)
+    found = next(folder / name for name in names if (folder / name).exists())
     if found.suffix != ".json":
         return [found]
     parts = settings(found).get("weight_map")
     if not isinstance(parts, dict) or not parts:
         raise DataError(f"{found} cannot be read: it has no weight_map")
-    files = sorted({str(part) for part in parts.values()})
-    if strange := [name for name in files if not name.endswith(".safetensors") or len(Path(name).parts) > 1]:
+    shards = sorted({str(part) for part in parts.values()})
+    if strange := [name for name in shards if not name.endswith(".safetensors") or len(Path(name).parts) > 1]:
         raise DataError(f"{found} names {examples(strange)}; weights are read from safetensors files beside it alone")
-    if absent := [name for name in files if not (folder / name).exists()]:
+    if absent := [name for name in shards if not (folder / name).exists()]:
         raise DataError(f"{found} names {examples(absent)}, which is missing; fetch the checkpoint again")
-    return [folder / name for name in files]
+    return [folder / name for name in shards]
 
 
 def check_projection(files: Sequence[Path], kind: Kind) -> None:

@@ -56,17 +56,18 @@ def raw(text: str) -> np.ndarray:
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12))
 
 
 def network(dim: int, width: int, random: np.random.Generator) -> torch.nn.Sequential:
     """The study's encoder: three layers with ReLU between, weights drawn uniformly in ±1/√inputs, as torch begins."""
     import torch
 
+    empty: Any = torch.nn.utils.skip_init
     sizes = [dim, *[width] * (LAYERS - 1), dim]
     layers: list[torch.nn.Module] = []
     for wide, out in itertools.pairwise(sizes):
-        layer = torch.nn.utils.skip_init(torch.nn.Linear, wide, out)
+        layer = empty(torch.nn.Linear, wide, out)
         with torch.no_grad():
             for weights in (layer.weight, layer.bias):
                 drawn = random.uniform(-1, 1, tuple(weights.shape)) / np.sqrt(wide)
@@ -125,6 +126,7 @@ class Trained(Concepts):
     """A network that ``harness synth`` trained."""
 
     rank: ClassVar[int] = 0
+    exact: ClassVar[bool] = True
 
     @staticmethod
     def recognises(folder: Path) -> bool:

@@ -1,4 +1,5 @@
-"""Write a checkpoint that others read: a backbone under a projection, in Stanford's format or PyLate's."""
+"""Write a checkpoint that others read: a backbone under a projection, in a format of Stanford's, PyLate's or
+sentence-transformers'."""
 
 from __future__ import annotations
 
@@ -13,9 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from harness.encoders import pylate, stanford
+from harness.encoders import modules, multivector, pylate, stanford
 from harness.encoders.base import EMBEDDINGS, NAMED, family_of, locate
-from harness.encoders.transformer import check_files, identity, own_code, positions, quiet, settings
+from harness.encoders.colbert import model_class
+from harness.encoders.files import check_files
+from harness.encoders.settings import settings
+from harness.encoders.transformer import identity, own_code, positions, quiet, tokenizer_of
 from harness.errors import DataError, first_line
 from harness.files import digest, lock, write_atomically
 from harness.registry import Registry
@@ -26,7 +30,7 @@ Writer = Callable[[Path, Any, dict[str, Any], int], None]
 FORMATS: Registry[Writer] = Registry("format")
 LOADING = threading.Lock()  # while transformers loads a model, modules made by any thread have no memory
 WANTED = "give a transformer, a Stanford or a PyLate checkpoint"
-LAST = (stanford.METADATA, pylate.CONFIG)  # what a folder is recognised by is written last
+LAST = (stanford.METADATA, modules.CONFIG)  # what a folder is recognised by is written last
 
 
 @dataclass(frozen=True)
@@ -71,10 +75,8 @@ def origin(name: str) -> Origin:
 
 def _expands(folder: Path) -> bool:
     """Whether a Stanford checkpoint's mask is another token than its padding."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
-    return tokenizer.mask_token_id != tokenizer.pad_token_id
+    tokenizer = tokenizer_of(folder)
+    return bool(tokenizer.mask_token_id != tokenizer.pad_token_id)
 
 
 def _from_pylate(encoder: pylate.PyLate) -> Origin:
@@ -118,15 +120,13 @@ def model_of(start: Origin, weight: np.ndarray) -> Any:
 def _loaded(start: Origin, weight: np.ndarray) -> Any:
     import torch
     from colbert.infra import ColBERTConfig
-    from colbert.modeling.hf_colbert import class_factory
-    from transformers import AutoTokenizer
 
     quiet()
     try:
         place = f"{start.folder.resolve()}/"
         stored = len(weight if start.projection is None else start.projection)
-        made = class_factory(place).from_pretrained(place, colbert_config=ColBERTConfig(dim=stored))
-        made.raw_tokenizer = AutoTokenizer.from_pretrained(start.folder, use_fast=True, trust_remote_code=False)
+        made = model_class(place).from_pretrained(place, colbert_config=ColBERTConfig(dim=stored))
+        made.raw_tokenizer = tokenizer_of(start.folder)
     except Exception as error:  # whatever colbert-ai, transformers and safetensors raise on broken files
         raise DataError(f"checkpoint {start.folder} cannot be loaded: {first_line(error)}") from None
     _settle_mask(made.raw_tokenizer, start)
@@ -187,24 +187,10 @@ def write_stanford(folder: Path, model: Any, about: dict[str, Any], length: int)
 @FORMATS.register("pylate")
 def write_pylate(folder: Path, model: Any, about: dict[str, Any], length: int) -> None:
     """A sentence-transformers folder with PyLate's keys: a Transformer, and a Dense layer that PyLate makes its own."""
-    from safetensors.torch import save_file
-
     model.LM.save_pretrained(folder)
     tokenizer = model.raw_tokenizer
     tokenizer.save_pretrained(folder)
-    weight = model.linear.weight.detach().cpu().contiguous()
-    (folder / "1_Dense").mkdir()
-    save_file({"linear.weight": weight}, folder / "1_Dense" / pylate.WEIGHTS, {"format": "pt"})
-    dense = {
-        "in_features": weight.shape[1],
-        "out_features": weight.shape[0],
-        "bias": False,
-        "activation_function": "torch.nn.modules.linear.Identity",
-    }
-    modules = [
-        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
-        {"idx": 1, "name": "1", "path": "1_Dense", "type": "sentence_transformers.models.Dense"},
-    ]
+    listed = [("", "sentence_transformers.models.Transformer"), ("1_Dense", "sentence_transformers.models.Dense")]
     keys = {
         "query_prefix": about["query_token_id"],
         "document_prefix": about["doc_token_id"],
@@ -214,11 +200,66 @@ def write_pylate(folder: Path, model: Any, about: dict[str, Any], length: int) -
         "do_query_expansion": tokenizer.mask_token_id != tokenizer.pad_token_id,
         "skiplist_words": list(string.punctuation) if about["mask_punctuation"] else [],
     }
-    sentence = {"max_seq_length": positions(folder), "do_lower_case": False}
-    for name, content in (
-        ("1_Dense/config.json", dense),
-        ("modules.json", modules),
-        ("sentence_bert_config.json", sentence),
-        (pylate.CONFIG, keys),
-    ):
-        write_atomically(folder / name, json.dumps(content, indent=1, ensure_ascii=False).encode())
+    _write_dense(folder / "1_Dense", model, {})
+    _write_json(folder / "modules.json", _listed(listed))
+    _write_json(folder / "sentence_bert_config.json", {"max_seq_length": positions(folder), "do_lower_case": False})
+    _write_json(folder / modules.CONFIG, keys)
+
+
+@FORMATS.register("sentence-transformers")
+def write_multivector(folder: Path, model: Any, about: dict[str, Any], length: int) -> None:
+    """A ``MultiVectorEncoder`` of sentence-transformers 6. Its markers are prompts, which its tokenizer keeps whole."""
+    from transformers import AddedToken
+
+    model.LM.save_pretrained(folder)
+    model.raw_tokenizer.save_pretrained(folder)
+    tokenizer = tokenizer_of(folder)
+    markers = {"query": about["query_token_id"], "document": about["doc_token_id"]}
+    whole = [AddedToken(marker, normalized=False, special=True) for marker in markers.values()]
+    tokenizer.add_tokens(whole, special_tokens=True)  # known ones: no row is added
+    tokenizer.save_pretrained(folder)
+    base, ours = "sentence_transformers.base.modules", "sentence_transformers.multi_vector_encoder.modules"
+    listed = [
+        ("", f"{base}.transformer.Transformer"),
+        ("1_Dense", f"{base}.dense.Dense"),
+        ("2_MultiVectorMask", f"{ours}.multi_vector_mask.MultiVectorMask"),
+        ("3_Normalize", f"{base}.normalize.Normalize"),
+    ]
+    tokens = {"module_input_name": "token_embeddings", "module_output_name": "token_embeddings"}
+    skipped = list(string.punctuation) if about["mask_punctuation"] else []
+    grows = tokenizer.mask_token_id not in (None, tokenizer.pad_token_id)
+    grown = {"strategy": "fixed", "attend": about["attend_to_mask_tokens"], "length": about["query_maxlen"]}
+    lengths = {"query_length": about["query_maxlen"], "document_length": length or positions(folder)}
+    _write_dense(folder / "1_Dense", model, tokens)
+    _write_json(folder / "2_MultiVectorMask" / "config.json", {"skiplist_words": skipped})
+    _write_json(folder / "3_Normalize" / "config.json", tokens)
+    _write_json(folder / "modules.json", _listed(listed))
+    _write_json(folder / "sentence_bert_config.json", {**lengths, "query_expansion": grown if grows else None})
+    prompts = {role: f"{marker} " for role, marker in markers.items()}
+    _write_json(folder / modules.CONFIG, {"model_type": multivector.KIND, "prompts": prompts})
+
+
+def _write_dense(folder: Path, model: Any, more: dict[str, Any]) -> None:
+    """The projection as a Dense layer without a bias."""
+    from safetensors.torch import save_file
+
+    weight = model.linear.weight.detach().cpu().contiguous()
+    folder.mkdir()
+    save_file({"linear.weight": weight}, folder / modules.WEIGHTS, {"format": "pt"})
+    about = {
+        "in_features": weight.shape[1],
+        "out_features": weight.shape[0],
+        "bias": False,
+        "activation_function": "torch.nn.modules.linear.Identity",
+    }
+    _write_json(folder / "config.json", about | more)
+
+
+def _listed(parts: list[tuple[str, str]]) -> list[dict[str, Any]]:
+    """(path, class) as ``modules.json`` lists them."""
+    return [{"idx": at, "name": str(at), "path": path, "type": kind} for at, (path, kind) in enumerate(parts)]
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.parent.mkdir(exist_ok=True)
+    write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False).encode())

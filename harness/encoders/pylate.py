@@ -4,35 +4,22 @@ from __future__ import annotations
 
 import functools
 import string
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from harness import packages
 from harness.encoders.base import FAMILIES
-from harness.encoders.transformer import (
-    abreast,
-    batches,
-    check_files,
-    check_vocabulary,
-    chosen,
-    identity,
-    opened,
-    own_code,
-    positions,
-    settings,
-)
-from harness.errors import DataError, first_line
-from harness.records import Document, Query
+from harness.encoders.encoding import TextEncoder
+from harness.encoders.files import check_files, check_weights
+from harness.encoders.modules import CONFIG, WEIGHTS, Dense, dense, modules, places
+from harness.encoders.rows import Marker, Reading
+from harness.encoders.settings import chosen, settings
+from harness.encoders.transformer import check_vocabulary, identity, opened, own_code, positions
+from harness.errors import DataError
 
 if TYPE_CHECKING:
     import torch
 
-CONFIG = "config_sentence_transformers.json"
-WEIGHTS = "model.safetensors"
 DEFAULTS: dict[str, Any] = {  # PyLate's own, for what a checkpoint leaves out or sets to null
     "query_prefix": "[Q] ",
     "document_prefix": "[D] ",
@@ -41,12 +28,11 @@ DEFAULTS: dict[str, Any] = {  # PyLate's own, for what a checkpoint leaves out o
     "do_query_expansion": True,
     "skiplist_words": list(string.punctuation),
 }
-ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU", "SiLU", "Sigmoid")  # of torch.nn
 LEFT_OUT = ("Pooling", "Normalize")  # modules that PyLate leaves out too
 
 
 @FAMILIES.register("pylate")
-class PyLate:
+class PyLate(TextEncoder):
     """A prefix token after the first; queries grown with [MASK] to ``query_length``; documents lose skipped words.
 
     Documents are read up to the model's positions, not ``document_length``: the bench cuts lengths itself.
@@ -60,7 +46,8 @@ class PyLate:
 
     def __init__(self, folder: Path, dtype: str, device: str, trust: bool = False):
         self.folder, self.dtype, self.device = folder, dtype, device
-        base, self.dense = _modules(folder)
+        parts = [part for part in modules(folder) if part.kind not in LEFT_OUT]
+        base, self.dense = places(folder, parts, "one Transformer, then Dense layers", least=1)
         self.base = self.vocabulary = folder / base
         check_files(self.base)
         self.code = own_code(self.base, trust)
@@ -68,9 +55,8 @@ class PyLate:
         self.about, self.prompt = _about(folder / CONFIG, self.limit)
         about = self.base / "sentence_bert_config.json"
         self.lower = about.exists() and bool(settings(about).get("do_lower_case"))
-        for name in self.dense:
-            if not (folder / name / WEIGHTS).exists():
-                raise DataError(f"{folder / name} has no {WEIGHTS}; convert its weights to safetensors first")
+        for path in self.dense:
+            check_weights(folder / path, [WEIGHTS])
         self.fingerprint = identity(folder, [".", base, *self.dense], self.code)
 
     @functools.cached_property
@@ -93,11 +79,11 @@ class PyLate:
             raise DataError(f"checkpoint {self.base}: its tokenizer has no [MASK] to grow queries with")
         width, layers = model.config.hidden_size, []
         for name in self.dense:
-            layers.append(_dense(self.folder / name, width, self.dtype, self.device))
+            layers.append(dense(self.folder / name, width, self.dtype, self.device))
             width = len(layers[-1].weight)
         return tokenizer, model, layers
 
-    def recipe(self, role: str) -> dict[str, Any]:
+    def facts(self, role: str) -> dict[str, Any]:
         about, computed = self.about, packages.of(*packages.MODELS)
         common = {"family": "pylate", "role": role, "norm": "l2", "dtype": self.dtype, "packages": computed}
         if role == "query":
@@ -106,117 +92,31 @@ class PyLate:
             return {**common, "expanded": expanded, "attended": expanded and attended}
         return {**common, "marker": about["document_prefix"], "limit": self.limit, "skipped": about["skiplist_words"]}
 
-    def encode(self, items: Sequence[Document | Query], role: str) -> Iterator[list[tuple[int, np.ndarray]]]:
-        """Batches of (index, float16 (p, d)), longest texts first."""
-        import torch
-
-        tokenizer, model, layers = self.loaded
-        tokens = self._ids([item.text for item in items], role)
-
-        def one(batch: list[int]) -> list[tuple[int, np.ndarray]]:
-            rows = {"input_ids": [tokens[at][0] for at in batch], "attention_mask": [tokens[at][1] for at in batch]}
-            padded = tokenizer.pad(rows, return_tensors="pt").to(self.device)
-            with torch.inference_mode():
-                hidden = model(**padded).last_hidden_state  # (b, t, h)
-                for layer in layers:
-                    hidden = layer(hidden)
-                vectors = torch.nn.functional.normalize(hidden.float(), dim=-1).half().cpu().numpy()  # (b, t, d)
-            return [(at, vectors[row][self._kept(tokens[at][0], role)]) for row, at in enumerate(batch)]
-
-        yield from abreast(one, batches([len(ids) for ids, _ in tokens], self.device), self.device)
-
-    def tokens(self, text: str, role: str) -> list[str]:
-        """The token each vector of a text belongs to."""
-        [(ids, _)] = self._ids([text], role)
-        return self.loaded[0].convert_ids_to_tokens([ids[at] for at in self._kept(ids, role)])
-
-    def _ids(self, texts: Sequence[str], role: str) -> list[tuple[list[int], list[int]]]:
-        """A text's token ids, prefix and expansion included, and which of them are attended to."""
+    def reading(self, role: str) -> Reading:
         tokenizer, about = self.loaded[0], self.about
-        longest = about["query_length"] if role == "query" else self.limit
-        grown = longest if role == "query" and about["do_query_expansion"] else 0
-        before = [tokenizer.convert_tokens_to_ids(prefix)] if (prefix := about[f"{role}_prefix"]) else []
-        texts = [(self.prompt + text).strip() for text in texts]
-        texts = [text.lower() for text in texts] if self.lower else texts
-        made = []
-        for ids in tokenizer(texts, truncation=True, max_length=longest - len(before))["input_ids"]:
-            ids = [*ids[:1], *before, *ids[1:]]
-            more = max(0, grown - len(ids))
-            attended = [1] * len(ids) + [int(about["attend_to_expansion_tokens"])] * more
-            made.append((ids + [tokenizer.pad_token_id] * more, attended))
-        return made
-
-    def _kept(self, ids: list[int], role: str) -> list[int]:
-        """Positions that have a vector. A skipped word that is no token skips the unknown token, as in PyLate."""
-        words = [] if role == "query" else self.about["skiplist_words"]
-        skipped = {self.loaded[0].convert_tokens_to_ids(word) for word in words}
-        return [at for at, one in enumerate(ids) if one not in skipped]
-
-
-@dataclass(frozen=True)
-class Dense:
-    """A projection: activation(W x + b), and, where residual, x or its own projection on top."""
-
-    weight: torch.Tensor
-    bias: torch.Tensor | None
-    activation: torch.nn.Module
-    residual: bool
-    shortcut: torch.Tensor | None
-
-    def __call__(self, vectors: torch.Tensor) -> torch.Tensor:
-        """(…, in) → (…, out)."""
-        from torch.nn.functional import linear
-
-        made = self.activation(linear(vectors, self.weight, self.bias))
-        if not self.residual:
-            return made
-        return made + (vectors if self.shortcut is None else linear(vectors, self.shortcut))
-
-
-def _dense(folder: Path, width: int, dtype: str, device: str) -> Dense:
-    """Open a Dense folder that takes vectors of this width. Raises DataError naming the file."""
-    import torch
-    from safetensors.torch import load_file
-
-    about, path = settings(folder / "config.json"), folder / WEIGHTS
-    kind = str(about.get("activation_function") or "torch.nn.Identity")
-    if not kind.startswith("torch.nn.") or kind.split(".")[-1] not in ACTIVATIONS:
-        raise DataError(f"{folder / 'config.json'}: activation_function {kind!r} is none of {', '.join(ACTIVATIONS)}")
-    try:
-        found = {name: one.to(device, getattr(torch, dtype)) for name, one in load_file(path).items()}
-    except Exception as error:  # safetensors' errors share no base class
-        raise DataError(f"{path} cannot be read: {first_line(error)}") from None
-    inputs, outputs, residual = about.get("in_features"), about.get("out_features"), bool(about.get("use_residual"))
-    if inputs != width:
-        raise DataError(f"{folder / 'config.json'}: in_features is {inputs}, but the layer before gives {width}")
-    shapes: dict[str, tuple] = {"linear.weight": (outputs, inputs)}
-    shapes |= {"linear.bias": (outputs,)} if about.get("bias", True) else {}
-    shapes |= {"residual.weight": (outputs, inputs)} if residual and inputs != outputs else {}
-    for name, shape in shapes.items():
-        if name not in found or tuple(found[name].shape) != shape:
-            has = tuple(found[name].shape) if name in found else "missing"
-            raise DataError(f"{path}: {name} is {has}, but config.json beside it says {shape}")
-    bias, shortcut = (found[name] if name in shapes else None for name in ("linear.bias", "residual.weight"))
-    return Dense(found["linear.weight"], bias, getattr(torch.nn, kind.split(".")[-1])(), residual, shortcut)
-
-
-def _modules(folder: Path) -> tuple[str, list[str]]:
-    """The transformer's folder and the projections' folders in order, from ``modules.json``."""
-    path = folder / "modules.json"
-    found = settings(path, list)
-    try:
-        places = [(str(one["type"]).split(".")[-1], str(one["path"]) or ".") for one in found]
-    except (KeyError, TypeError):
-        raise DataError(f"{path} cannot be read: a module has no type or no path") from None
-    places = [(kind, place) for kind, place in places if kind not in LEFT_OUT]
-    kinds = [kind for kind, _ in places]
-    if kinds[:1] != ["Transformer"] or len(kinds) < 2 or set(kinds[1:]) != {"Dense"}:
-        raise DataError(
-            f"{path} lists {', '.join(kinds) or 'nothing'}; one Transformer, then Dense layers are supported"
+        prefix, query = about[f"{role}_prefix"], role == "query"
+        marker = Marker(tokenizer.convert_tokens_to_ids(prefix), prefix) if prefix else None
+        # a skipped word that is no token skips the unknown token, as in PyLate
+        skipped = frozenset() if query else frozenset(map(tokenizer.convert_tokens_to_ids, about["skiplist_words"]))
+        return Reading(
+            tokenizer,
+            about["query_length"] if query else self.limit,
+            marker,
+            self.prompt,
+            least=about["query_length"] if query and about["do_query_expansion"] else 0,
+            fill=tokenizer.pad_token_id,
+            attends=about["attend_to_expansion_tokens"],
+            skipped=skipped,
+            strips=True,
+            lowers=self.lower,
         )
-    if outside := [place for _, place in places if Path(place).is_absolute() or ".." in Path(place).parts]:
-        raise DataError(f"{path} names {outside[0]!r}, which lies outside the checkpoint")
-    return places[0][1], [place for _, place in places[1:]]
+
+    def forward(self, ids: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
+        _, model, layers = self.loaded
+        hidden: torch.Tensor = model(input_ids=ids, attention_mask=attended).last_hidden_state  # (b, t, h)
+        for layer in layers:
+            hidden = layer(hidden)
+        return hidden
 
 
 def _about(path: Path, limit: int) -> tuple[dict[str, Any], str]:

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.encoders.transformer import TOKENIZER, chosen, settings, tensors
+from harness.encoders.files import TOKENIZER
+from harness.encoders.settings import chosen, settings
+from harness.encoders.transformer import tensors
 from harness.errors import DataError
 from harness.files import checksum, digest
 
@@ -46,7 +48,7 @@ def projection(folder: Path) -> np.ndarray:
     """The weights of the projection, float32 (dim, hidden). Raises DataError if there is none."""
     for name, part in _weights(folder):
         if name == LINEAR:
-            return part[:].float().numpy()
+            return np.asarray(part[:].float())
     raise DataError(f"checkpoint {folder}: its weights lack {LINEAR!r}; are they another model's?")
 
 

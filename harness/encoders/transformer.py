@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import functools
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness import packages
 from harness.encoders.base import FAMILIES
+from harness.encoders.encoding import TextEncoder
+from harness.encoders.files import TOKENIZER, WEIGHTS, check_files
+from harness.encoders.modules import check_plain
+from harness.encoders.rows import Reading
+from harness.encoders.settings import settings
 from harness.errors import DataError, examples, first_line
 from harness.files import checksum, digest
-from harness.records import Document, Query
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    import torch
 
-TOKENS = 8192  # tokens a batch, padding included: enough for a core's products, few enough for its caches
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
-TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt")
 SHIFTED = ("roberta", "mpnet", "camembert", "data2vec-text", "longformer", "luke")  # positions begin after padding's id
 IDENTITY = ("*.safetensors", "*.json", "*.txt", "*.model")  # what decides a checkpoint's vectors: weights and tokenizer
 
 
 @FAMILIES.register("transformer")
-class Transformer:
+class Transformer(TextEncoder):
     """Token vectors of a transformer's last layer, special tokens included; texts are cut at the model's limit."""
 
     rank: ClassVar[int] = 100
@@ -37,6 +36,7 @@ class Transformer:
         return (folder / "config.json").exists() and any((folder / name).exists() for name in TOKENIZER)
 
     def __init__(self, folder: Path, dtype: str, device: str, trust: bool = False):
+        check_plain(folder)
         check_files(folder)
         self.code = own_code(folder, trust)
         self.fingerprint = identity(folder, more=self.code)
@@ -48,41 +48,16 @@ class Transformer:
         """Tokenizer and model, opened when the first text is encoded: cached vectors need neither."""
         return opened(self.folder, self.dtype, self.device, bool(self.code))
 
-    def recipe(self, role: str) -> dict[str, Any]:
+    def facts(self, role: str) -> dict[str, Any]:
         about = {"family": "transformer", "tokens": "all", "norm": "l2", "limit": self.limit, "dtype": self.dtype}
         return {**about, "packages": packages.of(*packages.MODELS)}
 
-    def encode(self, items: Sequence[Document | Query], role: str) -> Iterator[list[tuple[int, np.ndarray]]]:
-        """Batches of (index, float16 (p, d)), longest texts first."""
-        import torch
+    def reading(self, role: str) -> Reading:
+        return Reading(self.loaded[0], self.limit)
 
-        tokenizer, model = self.loaded
-        ids = tokenizer(
-            [item.text for item in items], truncation=True, max_length=self.limit, return_attention_mask=False
-        )
-        tokens: list[list[int]] = ids["input_ids"]
-
-        def one(batch: list[int]) -> list[tuple[int, np.ndarray]]:
-            padded = tokenizer.pad({"input_ids": [tokens[at] for at in batch]}, return_tensors="pt")
-            with torch.inference_mode():
-                hidden = model(**padded.to(self.device)).last_hidden_state.float()
-                vectors = torch.nn.functional.normalize(hidden, dim=-1).half().cpu().numpy()  # (b, t, d)
-            return [(at, vectors[row, : len(tokens[at])]) for row, at in enumerate(batch)]
-
-        yield from abreast(one, batches([len(one) for one in tokens], self.device), self.device)
-
-    def tokens(self, text: str, role: str) -> list[str]:
-        """The token each vector of a text belongs to."""
-        tokenizer, _ = self.loaded
-        return tokenizer.convert_ids_to_tokens(tokenizer(text, truncation=True, max_length=self.limit)["input_ids"])
-
-
-def check_files(folder: Path) -> None:
-    """Raise DataError without a tokenizer or weights in safetensors: a pickle can run code when it is read."""
-    if not any((folder / name).exists() for name in TOKENIZER):
-        raise DataError(f"{folder} has no {TOKENIZER[0]}; is it a model folder?")
-    if not any((folder / name).exists() for name in WEIGHTS):
-        raise DataError(f"{folder} has no {WEIGHTS[0]}; convert its weights to safetensors first")
+    def forward(self, ids: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
+        hidden: torch.Tensor = self.loaded[1](input_ids=ids, attention_mask=attended).last_hidden_state
+        return hidden
 
 
 def own_code(folder: Path, trust: bool) -> list[str]:
@@ -122,18 +97,13 @@ def tensors(files: Sequence[Path]) -> Iterator[tuple[Path, str, Any]]:
 
 def opened(folder: Path, dtype: str, device: str, trust: bool = False) -> tuple[Any, Any]:
     """Tokenizer and model of a folder. No pickle is read, and no code of the checkpoint is run unless trusted."""
-    import torch
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoModel
 
     quiet()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=trust)
+        tokenizer = tokenizer_of(folder, trust)
         model, loading = AutoModel.from_pretrained(
-            folder,
-            dtype=getattr(torch, dtype),
-            use_safetensors=True,
-            trust_remote_code=trust,
-            output_loading_info=True,
+            folder, use_safetensors=True, trust_remote_code=trust, output_loading_info=True, **as_dtype(dtype)
         )
     except Exception as error:  # whatever transformers, tokenizers and safetensors raise on broken files
         raise DataError(f"checkpoint {folder} cannot be loaded: {first_line(error)}") from None
@@ -142,10 +112,27 @@ def opened(folder: Path, dtype: str, device: str, trust: bool = False) -> tuple[
     return tokenizer, model.eval().to(device)
 
 
+def tokenizer_of(folder: Path, trust: bool = False) -> Any:
+    """The tokenizer of a folder, as transformers opens it."""
+    import transformers
+
+    kind: Any = transformers.AutoTokenizer
+    return kind.from_pretrained(folder, use_fast=True, trust_remote_code=trust)
+
+
+def as_dtype(dtype: str) -> dict[str, Any]:
+    """The numbers that a model computes in, under the name that the installed transformers has for them."""
+    import torch
+
+    major, minor = (int(part) for part in version("transformers").split(".")[:2])
+    return {"dtype" if (major, minor) >= (4, 56) else "torch_dtype": getattr(torch, dtype)}
+
+
 def quiet() -> None:
     """transformers says nothing on the way."""
-    from transformers.utils import logging
+    from transformers import utils
 
+    logging: Any = utils.logging
     logging.set_verbosity_error()
     logging.disable_progress_bar()
 
@@ -158,60 +145,6 @@ def check_vocabulary(folder: Path, tokenizer: Any, model: Any) -> None:
             f"checkpoint {folder}: its tokenizer numbers tokens up to {highest:,}, but the embeddings in {WEIGHTS[0]}"
             f" have {rows:,} rows; are they another model's?"
         )
-
-
-def batches(lengths: Sequence[int], device: str) -> Iterator[list[int]]:
-    """Positions, longest first, in batches whose rows × the longest row stay within the token budget.
-
-    On the CPU the rows of a batch are equally long. Padding would change how attention's sums are split, and with that
-    the last bits; so a vector depends on its text alone, not on what else is encoded.
-    """
-    order = sorted(range(len(lengths)), key=lambda at: -lengths[at])
-    while order:
-        longest = lengths[order[0]]
-        size = max(1, TOKENS // max(1, longest))
-        if device == "cpu":
-            size = sum(lengths[at] == longest for at in order[:size])
-        yield order[:size]
-        order = order[size:]
-
-
-def abreast(work: Callable[[list[int]], T], batches: Iterable[list[int]], device: str) -> Iterator[T]:
-    """What work makes of every batch, in order. On the CPU batches run side by side, each on one thread alone: their
-    bits do not depend on the number of threads, and no thread waits for another."""
-    if device != "cpu":
-        yield from map(work, batches)
-        return
-    import torch
-
-    threads = torch.get_num_threads()
-    pool = ThreadPoolExecutor(threads, "encode", initializer=torch.set_num_threads, initargs=(1,))
-    try:
-        yield from pool.map(work, batches)
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)  # MKL's are the whole process's
-
-
-def settings(path: Path, kind: type = dict) -> Any:
-    """A JSON file's content: an object, or what kind says. Raises DataError naming the file."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {first_line(error)}") from None
-    if not isinstance(found, kind):
-        raise DataError(f"{path} cannot be read: it holds no JSON {'object' if kind is dict else 'list'}")
-    return found
-
-
-def chosen(path: Path, found: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """What a file says for these keys, or the default. Raises DataError naming the file and values of another kind."""
-    about = {key: default if found.get(key) is None else found[key] for key, default in defaults.items()}
-    if wrong := [key for key, default in defaults.items() if type(about[key]) is not type(default)]:
-        raise DataError(f"{path}: {', '.join(f'{key} is {about[key]!r}' for key in wrong)}; is the file damaged?")
-    return about
 
 
 def positions(folder: Path) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 import xxhash
 
+from harness.encoders.transformer import tokenizer_of
 from harness.errors import DataError, first_line
 from harness.records import Document, Query
 
@@ -64,9 +65,6 @@ def _tokenizer(folder: Path, trust: bool) -> Any:
             from tokenizers import Tokenizer
 
             return Tokenizer.from_file(str(path))
-        from transformers import AutoTokenizer
-
-        loaded = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=trust)
-        return getattr(loaded, "backend_tokenizer", None)
+        return getattr(tokenizer_of(folder, trust), "backend_tokenizer", None)
     except Exception as error:  # tokenizers' errors share no base class
         raise DataError(f"checkpoint {folder}: its tokenizer cannot be loaded: {first_line(error)}") from None

@@ -19,7 +19,7 @@ from harness import candidates, corpora, encoders
 from harness.aggregators import AGGREGATORS
 from harness.candidates import faiss_index
 from harness.encoders.base import EMBEDDINGS
-from harness.encoders.transformer import settings
+from harness.encoders.settings import settings
 from harness.engines.local import Local, cores
 from harness.errors import OptionError
 from harness.files import cache_folder

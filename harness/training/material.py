@@ -104,7 +104,7 @@ class Material:
         device = self.backbone.device
         if self.queries is not None and self.documents is not None:
             return Projection(self.queries, self.documents, weight, config.length, device)
-        encoder = ColBERT(self.backbone.folder, config.dtype, device)
+        encoder = ColBERT(self.backbone.folder, self.backbone.dtype, device)
         return Whole(encoder, weight, self.dataset.queries, self.dataset.documents, config.length)
 
 
@@ -122,7 +122,7 @@ def gather(config: Asked, device: str, stages: Stages) -> Material:
     with stages("load checkpoint"):
         origin = settled(formats.origin(config.checkpoint), config)
         folder = formats.cached(origin, cache_folder())
-        backbone = ColBERT(folder, config.dtype, device, bare=True)
+        backbone = ColBERT(folder, encoders.settle(config.dtype, device), device, bare=True)
         encoders.accept(backbone, dataset.documents)
     queries = documents = None
     if config.what == "projection":

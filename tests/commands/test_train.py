@@ -71,10 +71,11 @@ def question(dataset, plain) -> dict:
 
 @pytest.fixture(scope="module")
 def trained(dataset, plain, tmp_path_factory) -> dict[str, Path]:
-    """One training in both formats, with queries grown and not, and the beginning it had."""
+    """One training in every format, with queries grown and not, and the beginning it had."""
     root, made, grown = tmp_path_factory.mktemp("trained"), {}, {"expansion": "mask"}
     given_of = {"colbert": {}, "pylate": {"format": "pylate"}, "beginning": {"epochs": 0}}
-    given_of |= {"colbert, grown": grown, "pylate, grown": {"format": "pylate", **grown}}
+    given_of |= {"colbert, grown": grown, "sentence-transformers": {"format": "sentence-transformers"}}
+    given_of |= {f"{kind}, grown": {"format": kind, **grown} for kind in ("pylate", "sentence-transformers")}
     for name, given in given_of.items():
         one = {
             "dataset": dataset,
@@ -101,9 +102,9 @@ def theirs(checkpoint: Path, role: str) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("role", ["document", "query"])
 @pytest.mark.parametrize("grown", ["", ", grown"])
-def test_colbert_ai_loads_what_was_trained_and_both_formats_give_its_vectors(trained, role, grown):
+def test_colbert_ai_loads_what_was_trained_and_every_format_gives_its_vectors(trained, role, grown):
     expected = theirs(trained[f"colbert{grown}"], role)
-    for name in ("colbert", "pylate"):
+    for name in ("colbert", "pylate", "sentence-transformers"):
         for one, other in zip(vectors(trained[name + grown], role), expected, strict=True):
             assert one.shape == other.shape and one.shape[1] == 16
             np.testing.assert_allclose(one, other, atol=1e-3)
@@ -112,7 +113,21 @@ def test_colbert_ai_loads_what_was_trained_and_both_formats_give_its_vectors(tra
         assert max(np.abs(one - other).max() for one, other in zip(before, expected, strict=True)) > 0.01
 
 
-@pytest.mark.parametrize("kind", ["colbert", "pylate"])
+@pytest.mark.parametrize("role", ["document", "query"])
+@pytest.mark.parametrize("grown", ["", ", grown"])
+def test_sentence_transformers_loads_its_format_and_gives_the_same_vectors(trained, role, grown):
+    pytest.importorskip("sentence_transformers", "6")
+    from sentence_transformers import MultiVectorEncoder
+
+    folder = trained[f"sentence-transformers{grown}"]
+    peer = MultiVectorEncoder(str(folder), device="cpu")
+    expected = (peer.encode_query if role == "query" else peer.encode_document)(TEXTS, convert_to_numpy=True)
+    for ours, package in zip(vectors(folder, role), expected, strict=True):
+        assert ours.shape == package.shape
+        np.testing.assert_allclose(ours, package, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["colbert", "pylate", "sentence-transformers"])
 def test_queries_have_a_vector_for_each_token_and_masks_only_where_they_are_grown(trained, kind):
     for grown, tokens in (("", ["[CLS]", "[unused0]", "a", "dog", "[SEP]"]), (", grown", None)):
         encoder = encoders.load(str(trained[kind + grown]), "float32", "cpu")

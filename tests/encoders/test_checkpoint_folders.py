@@ -116,7 +116,7 @@ CONFIG, METADATA, SENTENCE = "config.json", "artifact.metadata", "config_sentenc
 DAMAGES = {
     "colbert": {
         "no config": (lambda at: (at / CONFIG).unlink(), CONFIG),
-        "no tokenizer": (lambda at: [(at / name).unlink() for name in TOKENIZER], "tokenizer.json"),
+        "no tokenizer": (lambda at: [(at / name).unlink(missing_ok=True) for name in TOKENIZER], "tokenizer.json"),
         "pickled": (pickled, "model.safetensors"),
         "metadata": (lambda at: (at / METADATA).write_text("{"), METADATA),
         "kind": (lambda at: change(at / METADATA, query_maxlen="12"), METADATA),
@@ -131,7 +131,7 @@ DAMAGES = {
     },
     "pylate": {
         "no config": (lambda at: (at / CONFIG).unlink(), CONFIG),
-        "no tokenizer": (lambda at: [(at / name).unlink() for name in TOKENIZER], "tokenizer.json"),
+        "no tokenizer": (lambda at: [(at / name).unlink(missing_ok=True) for name in TOKENIZER], "tokenizer.json"),
         "no modules": (lambda at: (at / "modules.json").unlink(), "modules.json"),
         "no dense": (
             lambda at: (at / "modules.json").write_text('[{"type": "a.Transformer", "path": ""}]'),

@@ -98,12 +98,15 @@ def by_the_engine(name, folder, items, processed=None):
     module = transformers if name.endswith("ForRetrieval") else engine
     ending = "_Processor" if name == "ColQwen2_5" else "Processor"
     kind, processed = getattr(module, name.removesuffix("ForRetrieval") + ending), processed or folder
-    if "Qwen" in name:  # from_pretrained asks for a video processor, and that for torchvision
+    if "Qwen" in name and hasattr(kind, "attributes"):  # transformers 4 asks torchvision for a video processor
         kind = type(kind.__name__, (kind,), {"attributes": ["image_processor", "tokenizer"]})
         images = transformers.AutoImageProcessor.from_pretrained(processed, use_fast=False)
         processor = kind(images, transformers.AutoTokenizer.from_pretrained(processed))
     else:
         processor = kind.from_pretrained(processed)
+    if hasattr(processor.image_processor, "backend"):  # transformers 5 resizes by torchvision if it may choose
+        pillow = getattr(transformers, f"{type(processor.image_processor).__name__}Pil")
+        processor.image_processor = pillow.from_pretrained(processed)
     model = getattr(module, name).from_pretrained(folder, dtype=torch.float32).eval()
     for item in items:
         page = isinstance(item, Document)
@@ -239,7 +242,7 @@ def other(folder):
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda at: (at / "model.safetensors").unlink(), "copy has no model.safetensors; convert"),
+        (lambda at: (at / "model.safetensors").unlink(), "copy has no model.safetensors; fetch"),
         (lambda at: (at / "model.safetensors").write_bytes(b"damaged"), "model.safetensors cannot be read"),
         (sharded, "'model-00001-of-00002.safetensors', which is missing"),
         (pickled, "'../pytorch_model.bin'; weights are read from safetensors files beside it alone"),

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from harness import encoders
-from harness.encoders import transformer
+from harness.encoders import encoding
 from harness.errors import DataError, OptionError
 from tests.conftest import documents
 
@@ -117,7 +117,7 @@ def test_vectors_do_not_depend_on_the_batch_and_the_threads(bert, monkeypatch, b
 
     items, encoder, before = [*texts(), *texts()[:4]], encoders.load(str(bert), dtype, "cpu"), torch.get_num_threads()
     whole = encode(encoder, items)
-    monkeypatch.setattr(transformer, "TOKENS", budget)
+    monkeypatch.setattr(encoding, "TOKENS", budget)
     torch.set_num_threads(threads)
     try:
         made = [*encode(encoder, items), *encode(encoder, items[::-1])[::-1]]
@@ -129,7 +129,7 @@ def test_vectors_do_not_depend_on_the_batch_and_the_threads(bert, monkeypatch, b
 
 
 def test_a_batch_stays_within_the_token_budget(bert, monkeypatch):
-    monkeypatch.setattr(transformer, "TOKENS", 100)
+    monkeypatch.setattr(encoding, "TOKENS", 100)
     batches = open_float32(bert).encode(documents(texts()), "document")
     sizes = [len(batch) * max(len(one) for _, one in batch) for batch in batches]
     assert len(sizes) > 2 and max(sizes) <= 100
@@ -156,6 +156,25 @@ def test_bfloat16_is_close_and_recorded(bert):
     assert (one != other).any() and cosines.min() > 0.99
     assert (exact.recipe("document")["dtype"], short.recipe("document")["dtype"]) == ("float32", "bfloat16")
     assert exact.fingerprint == short.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("device", "vector", "matrix", "cuda", "expected"),
+    [
+        ("cpu", False, False, True, "float32"),
+        ("cpu", True, False, False, "bfloat16"),
+        ("cpu", False, True, False, "bfloat16"),
+        ("cuda", True, True, False, "float32"),
+        ("cuda", False, False, True, "bfloat16"),
+    ],
+)
+def test_auto_is_bfloat16_where_the_device_multiplies_it(bert, monkeypatch, device, vector, matrix, cuda, expected):
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: vector, raising=False)
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: matrix, raising=False)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: cuda)
+    assert encoders.settle("auto", device) == expected
+    assert encoders.load(str(bert), "auto", device).recipe("document")["dtype"] == expected
+    assert [encoders.settle(dtype, device) for dtype in ("float32", "bfloat16")] == ["float32", "bfloat16"]
 
 
 def test_the_fingerprint_is_of_the_content_not_the_place(bert, copy):
