@@ -72,7 +72,7 @@ class Encoding(Config):
     long: str = option(
         "cut",
         readers.registered("encoders.windows:LONG"),
-        "Documents longer than the model takes: cut off, or read in windows that overlap.",
+        "Documents longer than the model takes: cut, or read in windows that overlap.",
         later=True,
     )
     window: int | None = option(None, readers.whole(4), "Tokens of a window.", "all that the model takes", later=True)
