@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import os
 import sys
@@ -46,16 +47,18 @@ def digest(*parts: Any, many: Iterable[Any] | None = None) -> str:
     """Sixteen hex digits that name a content: of the JSON of the parts. many: a list as the last part, never held."""
     text = ENCODE(parts).encode("utf-8", "surrogatepass")
     made = hashlib.sha256(text if many is None else text[:-1] + b", ")
-    for piece in [] if many is None else (*json_list(many), b"]"):
+    for piece in () if many is None else itertools.chain(json_list(many), [b"]"]):
         made.update(piece)
     return made.hexdigest()[:16]
 
 
 def json_list(items: Iterable[Any]) -> Iterator[bytes]:
-    """The JSON of a list, an item at a time: of a corpus it would take more memory than the corpus does."""
+    """The JSON of a list, a few items at a time: of a corpus it would take more memory than the corpus does."""
     yield b"["
-    for number, item in enumerate(items):
-        yield (", " * (number > 0) + ENCODE(item)).encode("utf-8", "surrogatepass")
+    parts, rest = "", iter(items)
+    while some := list(itertools.islice(rest, 64)):
+        yield (parts + ENCODE(some)[1:-1]).encode("utf-8", "surrogatepass")
+        parts = ", "
     yield b"]"
 
 
@@ -222,7 +225,7 @@ def too_long(name: str) -> bool:
 
 def unfit(name: str) -> bool:
     """Whether a TREC file, whose columns white space parts, cannot hold an id as it is, or would not give it back."""
-    return "%" in name or not name or any(letter.isspace() for letter in name)
+    return "%" in name or name.split() != [name]
 
 
 def fitted(name: str) -> str:

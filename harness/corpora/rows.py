@@ -105,7 +105,9 @@ def _separated(path: Path, table: Table, reading: Reading, also: Sequence[str]) 
         elif header is not None and len(cells) == len(header):
             yield number, {ours: _unquoted(cells[at]) for ours, at in chosen.items()}
         elif header is None and (names := table.positions.get(len(cells))):
-            yield number, {ours: cell for ours, cell in zip(names, cells, strict=True) if ours}
+            row = dict(zip(names, cells, strict=True))
+            row.pop("", None)
+            yield number, row
         else:
             wanted = len(header) if header else " or ".join(map(str, table.positions))
             reading.add(number, f"{len(cells)} columns instead of {wanted}: {shown(' '.join(cells))}")
