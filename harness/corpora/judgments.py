@@ -41,11 +41,16 @@ class Judgments:
     def read(self, path: Path) -> None:
         """All judgments of a file."""
         reading = Reading(path, self.problems)
-        found = _lines(path, reading, self.comments) if _is_text(path) else rows.rows(path, QRELS, reading)
+        found = (
+            _lines(path, reading, self.comments)
+            if _is_text(path)
+            else rows.rows(path, QRELS, reading, [*self.card.keep])
+        )
         graded, before = True, len(self.qrels)
         for number, row in found:
-            graded &= "grade" in row
-            self._add(number, row, reading)
+            if self.card.keeps(row):
+                graded &= "grade" in row
+                self.add(number, row, reading)
         if not graded and len(self.qrels) > before:
             self.ungraded.append(path.name)
 
@@ -56,7 +61,8 @@ class Judgments:
         self.qrels += [Qrel(query, name, 1) for name in dict.fromkeys(found) if name]
         return None not in found
 
-    def _add(self, number: int, row: Row, reading: Reading) -> None:
+    def add(self, number: int, row: Row, reading: Reading) -> None:
+        """One judgment: query, document and, if it has one, grade."""
         query, document = (self._id(row[key]) for key in ("query", "document"))
         given = row.get("grade", 1)
         if query is None or document is None:

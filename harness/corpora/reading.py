@@ -137,7 +137,7 @@ class Reader:
         for path in paths:
             reading = Reading(path, self.problems)
             for number, row in rows.rows(path, self.table, reading, [*self.card.keep, *also]):
-                if self.card.keep and not self._kept(row):
+                if self.card.keep and not self.card.keeps(row):
                     self.aside.add(identifier(row["id"]) or "")
                     continue
                 if isinstance(row["id"], int):
@@ -157,13 +157,6 @@ class Reader:
                 reading.add(number, f'"{"text" if text is None else "title"}" must be text, not {shown(wrong)}')
             else:
                 yield Document(name, f"{title} {text}".strip(), title=title.strip())
-
-    def _kept(self, row: Row) -> bool:
-        """Whether the card keeps a row; one without the column is kept."""
-        return all(
-            column not in row or row[column] in (wanted if isinstance(wanted, list) else [wanted])
-            for column, wanted in self.card.keep.items()
-        )
 
     def text(self, value: Any) -> str | None:
         """Text as it is, no value as no text, a number as its digits; None for anything else."""
