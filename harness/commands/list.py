@@ -25,6 +25,7 @@ class ListConfig(Config):
         "datasets, pools, fills, checkpoints, scorers or runs; all if left out.",
         argument=True,
     )
+    match: str = option("", readers.text, "Datasets with this word, or all; in short if left out.", argument=True)
     output: Path = option(Path("runs"), readers.path, "Folder of runs.", running=True)
 
 
@@ -37,5 +38,5 @@ def run(config: ListConfig, context: RunContext) -> None:
 
 def show(result: None, config: ListConfig, console: Console) -> int:
     """Print one list or all."""
-    listing.show(config.what, config.output, console)
+    listing.show(config.what, config.match, config.output, console)
     return 0

@@ -17,12 +17,19 @@ from harness.errors import OptionError, unknown
 Rows = Iterator[tuple[str, ...]]
 
 
-def datasets(_: Path) -> Rows:
+def datasets(_: Path, match: str = "") -> Rows:
+    """A benchmark of many is one line, unless some are asked for; ``all`` asks for every dataset."""
     from harness import corpora
 
-    for name, card in corpora.datasets().items():
+    groups: dict[str, list[str]] = {}
+    for name, card in sorted(corpora.datasets().items()):
         counts = (f"{count:,}" if count else "" for count in (card.documents, card.queries, card.document_length))
-        yield name, *counts, card.about
+        if card.group and not match:
+            groups.setdefault(card.group, []).append(name)
+        elif match in ("", "all") or match in f"{name} {card.group} {card.about}".lower():
+            yield name, *counts, card.about
+    for group, names in groups.items():
+        yield f"{group}-…", "", "", "", f"{len(names)} datasets"
 
 
 def pools(_: Path) -> Rows:
@@ -69,7 +76,7 @@ def runs(output: Path) -> Rows:
         yield run.path.name, "finished" if run.finished else "unfinished: the same command resumes it"
 
 
-LISTS: dict[str, tuple[Callable[[Path], Rows], tuple[str, ...]]] = {
+LISTS: dict[str, tuple[Callable[..., Rows], tuple[str, ...]]] = {
     "datasets": (datasets, ("dataset", "documents", "queries", "length", "what it is")),
     "pools": (pools, ("pool", "what it does")),
     "fills": (fills, ("fill", "what it is")),
@@ -82,14 +89,22 @@ LISTS: dict[str, tuple[Callable[[Path], Rows], tuple[str, ...]]] = {
 NUMBERS = ("documents", "queries", "length")
 
 
-def show(what: str, output: Path, console: Console) -> None:
-    """Print one list or all, one line for each thing. Raises OptionError on another word."""
+def show(what: str, match: str, output: Path, console: Console) -> None:
+    """Print one list or all, one line for each thing. Raises OptionError on another word, or if no dataset matches."""
+    if match and what != "datasets":
+        raise OptionError(f"harness list {what} takes no second word; harness list datasets {match} finds datasets")
     if what != "all" and what not in LISTS:
         raise OptionError(unknown("list", what, LISTS))
     for name in LISTS if what == "all" else [what]:
         found, columns = LISTS[name]
-        rows = [columns, *found(output)]
-        table = Table(title=name, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        rows = [columns, *(found(output, match.lower()) if match else found(output))]
+        if match and len(rows) == 1:
+            raise OptionError(
+                f"no dataset has {match!r} in its name, its benchmark or what it is; all are listed by all"
+            )
+        benchmarks = name == "datasets" and not match and any("…" in row[0] for row in rows)
+        title = f"{name} (those of a benchmark: harness list datasets nanobeir; or all)" if benchmarks else name
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
         for at, column in enumerate(columns):
             justify: Literal["left", "right"] = "right" if column in NUMBERS else "left"
             last = at == len(columns) - 1
