@@ -12,7 +12,6 @@ import itertools
 import json
 import shutil
 import tempfile
-import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -52,23 +51,24 @@ class About:
 
 
 class Documents(Sequence[Document]):
-    """The documents of a folder that ``write`` filled. A slice is a list; who walks them holds one batch at a time."""
+    """The documents of a folder that ``write`` filled. A slice is a list; who walks them holds one batch at a time.
 
-    def __init__(self, folder: Path, about: About):
-        self.folder, self.about = folder, about
+    batches: what the files held, where they are gone.
+    """
+
+    def __init__(self, folder: Path, about: About, batches: Sequence[pyarrow.RecordBatch] = ()):
+        self.folder, self.about, self.batches = folder, about, batches
         self.starts = [0, *itertools.accumulate(about.rows)]
         self._last: tuple[int, pyarrow.RecordBatch] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Documents, (self.folder.absolute(), self.about)
+        return Documents, (self.folder.absolute(), self.about, self.batches)
 
     def __len__(self) -> int:
         return self.starts[-1]
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Documents) and (
-            self.folder == other.folder or (len(self) == len(other) and all(map(Document.__eq__, self, other)))
-        )
+        return isinstance(other, Documents) and len(self) == len(other) and all(map(Document.__eq__, self, other))
 
     @overload
     def __getitem__(self, at: int) -> Document: ...
@@ -95,12 +95,8 @@ class Documents(Sequence[Document]):
             if low < high:
                 yield from _documents(self._batch(number).slice(low, high - low))
 
-    def paths(self) -> list[Path]:
-        """The files, in order."""
-        return [_path(self.folder, number) for number in range(len(self.about.rows))]
-
     def _batch(self, number: int) -> pyarrow.RecordBatch:
-        return _opened(_path(self.folder, number))
+        return self.batches[number] if self.batches else _opened(_path(self.folder, number))
 
     def ids(self) -> Iterator[str]:
         """The ids in order; no text is read."""
@@ -118,7 +114,8 @@ class Documents(Sequence[Document]):
 def fetch(key: str, read: Callable[[], Iterable[Document]], said: Callable[[], dict[str, Any] | None]) -> Documents:
     """Documents from the cache, or read and written there. key: names all that they are read from.
 
-    said: called after reading: what is to be kept beside the documents; None if they must not be kept.
+    said: called after reading: what is to be kept beside the documents; None if something is wrong with what was read:
+    then only what is said of the documents is returned, and none of them.
     """
     folder = cache_folder() / "documents" / key
     if (found := _cached(folder)) is not None:
@@ -129,10 +126,11 @@ def fetch(key: str, read: Callable[[], Iterable[Document]], said: Callable[[], d
         work = folder.with_name(f".{key}.part")
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
-        found = temporary(read(), work)
+        about = write(read(), work)
         if (facts := said()) is None:
-            return found
-        about = replace(found.about, said=facts, sums=[xxh3(path) for path in found.paths()])
+            shutil.rmtree(work)
+            return Documents(folder, replace(about, rows=[]))
+        about = replace(about, said=facts, sums=list(map(xxh3, _paths(work, about))))
         with sealed(work / ABOUT) as save:
             save(json.dumps(asdict(about)).encode())
         shutil.rmtree(folder, ignore_errors=True)
@@ -140,15 +138,11 @@ def fetch(key: str, read: Callable[[], Iterable[Document]], said: Callable[[], d
     return Documents(folder, about)
 
 
-def temporary(documents: Iterable[Document], folder: Path | None = None) -> Documents:
-    """Documents in a folder that goes when they do."""
-    if folder is None:
-        root = cache_folder() / "documents"
-        root.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".", dir=root))
-    found = Documents(folder, write(documents, folder))
-    weakref.finalize(found, shutil.rmtree, folder, True)
-    return found
+def in_memory(documents: Iterable[Document]) -> Documents:
+    """Documents of a collection that is made, not read from files."""
+    with tempfile.TemporaryDirectory(prefix="harness-") as work:
+        about = write(documents, Path(work))
+        return Documents(Path(), about, [_opened(path, mapped=False) for path in _paths(Path(work), about)])
 
 
 def _cached(folder: Path) -> Documents | None:
@@ -159,7 +153,7 @@ def _cached(folder: Path) -> Documents | None:
     names: dict[str, Any] = {name: Named(**held.pop(name)) for name in NAMED}
     about = About(**held, **names)
     found = Documents(folder, about)
-    sums = zip(found.paths(), about.sums, strict=True)
+    sums = zip(_paths(folder, about), about.sums, strict=True)
     return found if all(path.exists() and xxh3(path) == known for path, known in sums) else None
 
 
@@ -330,6 +324,10 @@ def _path(folder: Path, number: int) -> Path:
     return folder / f"{number:05d}.arrow"
 
 
+def _paths(folder: Path, about: About) -> list[Path]:
+    return [_path(folder, number) for number in range(len(about.rows))]
+
+
 def _save(rows: pyarrow.RecordBatch, path: Path) -> None:
     import pyarrow
 
@@ -337,9 +335,9 @@ def _save(rows: pyarrow.RecordBatch, path: Path) -> None:
         file.write(rows)
 
 
-def _opened(path: Path) -> pyarrow.RecordBatch:
-    """The only batch of a file, memory-mapped for as long as it or a part of it is used."""
+def _opened(path: Path, mapped: bool = True) -> pyarrow.RecordBatch:
+    """The only batch of a file, memory-mapped for as long as it or a part of it is used, or read."""
     import pyarrow
 
-    with pyarrow.memory_map(str(path)) as file:
+    with pyarrow.memory_map(str(path)) if mapped else pyarrow.BufferReader(path.read_bytes()) as file:
         return pyarrow.ipc.open_file(file).get_batch(0)

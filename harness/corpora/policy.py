@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from harness.corpora import exclusion
 from harness.corpora.cards import Card
 from harness.corpora.collection import Collection
-from harness.corpora.documents import Documents, encodable, temporary
+from harness.corpora.documents import Documents, encodable, in_memory
 from harness.corpora.notes import Named, Notes, counted
 from harness.errors import DataError, Problems, examples
 from harness.files import json_list, unfit
@@ -28,7 +28,7 @@ def checked(card: Card, split: str, raw: Collection, limit: int | None = None, s
     Raises DataError with everything that is wrong.
     """
     problems, notes = raw.problems, raw.notes
-    documents = raw.documents if isinstance(raw.documents, Documents) else temporary(raw.documents)
+    documents = raw.documents if isinstance(raw.documents, Documents) else in_memory(raw.documents)
     about = documents.about
     _say_repeated("document", about.again, about.torn, problems, notes)
     queries = _once(raw.queries, problems, notes)

@@ -72,7 +72,7 @@ def _documents(paths: Sequence[Path], card: Card, found: Collection) -> document
         code = digest_of_files(Path(__file__).parent)
         key = digest(code, [(path.name, remembered(path)) for path in paths], dict(card.keep))
     except OSError:  # which is said when the file is read
-        held = documents.temporary(reader.documents(paths))
+        held = documents.in_memory(reader.documents(paths))
     else:
         held = documents.fetch(
             key,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from benchmarks import reading
 from harness import corpora
 from harness.corpora import documents
-from harness.corpora.documents import Documents, temporary
+from harness.corpora.documents import Documents, in_memory
 from harness.files import cache_folder
 from harness.records import Document, Page
 from tests.corpora import layouts
@@ -34,7 +34,7 @@ def place(document: Document) -> tuple[int, str]:
 def test_they_are_what_a_sorted_list_holds(items, letters, data):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(documents, "LETTERS", letters)  # 1: a file for every document
-        found = temporary(items)
+        found = in_memory(items)
     first: dict[str, Document] = {}
     for item in items:
         first.setdefault(item.id, item)
@@ -54,22 +54,14 @@ def test_they_are_what_a_sorted_list_holds(items, letters, data):
     names = data.draw(st.sets(IDS))
     assert list(found.find(names)) == [item for item in whole if item.id in names]
     copy = pickle.loads(pickle.dumps(found))
-    assert copy == found and list(copy) == whole and (found != temporary(whole[1:]) or not whole)
+    assert copy == found and list(copy) == whole and (found != in_memory(whole[1:]) or not whole)
     with pytest.raises(IndexError):
         found[len(whole)]
 
 
 def test_half_a_surrogate_pair_is_named_and_breaks_nothing():
-    found = temporary([Document("a", "fine"), Document("b\ud83d", "x"), Document("c", "\udcff half")])
+    found = in_memory([Document("a", "fine"), Document("b\ud83d", "x"), Document("c", "\udcff half")])
     assert list(found.about.broken) == ["b\ud83d", "c"] and len(found) == 3 and found[0].text == "fine"
-
-
-def test_a_folder_of_no_cache_goes_with_its_documents():
-    found = temporary([Document("a", "text")])
-    folder = found.folder
-    assert folder.is_dir()
-    del found
-    assert not folder.exists()
 
 
 @pytest.fixture
