@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import itertools
+from collections.abc import Collection, Iterable
 
 SHOWN = 30  # known names listed in an error
 LONGEST = 900  # letters of one mistake
@@ -75,8 +76,8 @@ def plain(line: str, longest: int = LONGEST) -> str:
 
 def examples(items: Iterable[object], most: int = 3) -> str:
     """The first few of many, for one line: ``'a', 'b', 'c' and 7 more``."""
-    items = list(items)
-    shown = ", ".join(repr(item) for item in items[:most])
+    items = items if isinstance(items, Collection) else list(items)
+    shown = ", ".join(map(repr, itertools.islice(items, most)))
     return shown if len(items) <= most else f"{shown} and {len(items) - most:,} more"
 
 

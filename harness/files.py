@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import sys
@@ -42,16 +43,18 @@ def digest(*parts: Any, many: Iterable[Any] | None = None) -> str:
     """Sixteen hex digits that name a content: of the JSON of the parts. many: a list as the last part, never held."""
     text = ENCODE(parts).encode("utf-8", "surrogatepass")
     made = hashlib.sha256(text if many is None else text[:-1] + b", ")
-    for piece in [] if many is None else (*json_list(many), b"]"):
+    for piece in () if many is None else itertools.chain(json_list(many), [b"]"]):
         made.update(piece)
     return made.hexdigest()[:16]
 
 
 def json_list(items: Iterable[Any]) -> Iterator[bytes]:
-    """The JSON of a list, an item at a time: of a corpus it would take more memory than the corpus does."""
+    """The JSON of a list, a few items at a time: of a corpus it would take more memory than the corpus does."""
     yield b"["
-    for number, item in enumerate(items):
-        yield (", " * (number > 0) + ENCODE(item)).encode("utf-8", "surrogatepass")
+    parts, rest = "", iter(items)
+    while some := list(itertools.islice(rest, 64)):
+        yield (parts + ENCODE(some)[1:-1]).encode("utf-8", "surrogatepass")
+        parts = ", "
     yield b"]"
 
 

@@ -13,7 +13,7 @@ ENCODED = f"{TAG}-percent-encoded"  # the tag of a ranking whose ids are
 
 def unfit(name: str) -> bool:
     """Whether a TREC file, whose columns white space parts, cannot hold an id as it is, or would not give it back."""
-    return "%" in name or not name or any(letter.isspace() for letter in name)
+    return "%" in name or name.split() != [name]
 
 
 def fitted(name: str) -> str:

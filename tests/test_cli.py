@@ -129,11 +129,24 @@ def test_list_names_what_there_is(run):
 def test_list_has_one_line_for_each_dataset_at_eighty_columns(run):
     from harness import corpora
 
-    _, out, _ = run("list", "datasets")
-    lines = [line for line in out.splitlines() if line.strip()][3:]
-    assert [line.split()[0] for line in lines] == sorted(corpora.datasets()) and max(map(len, lines)) <= 80
-    [scifact] = [line for line in lines if line.startswith("scifact")]
+    def lines(*words: str) -> list[str]:
+        _, out, _ = run("list", "datasets", *words)
+        return [line for line in out.splitlines() if line.strip()][3:]
+
+    every, short, cards = lines("all"), lines(), corpora.datasets()
+    assert [line.split()[0] for line in every] == sorted(cards) and max(map(len, every)) <= 80
+    [scifact] = [line for line in every if line.startswith("scifact")]
     assert scifact.split()[1:4] == ["5,183", "300", "300"]
+    groups = sorted({f"{card.group}-…" for card in cards.values() if card.group})
+    plain = sorted(name for name, card in cards.items() if not card.group)
+    assert [line.split()[0] for line in short] == plain + groups and len(short) < 40
+    assert [line.split()[0] for line in lines("NanoBEIR")] == [one for one in sorted(cards) if one.startswith("nanob")]
+
+
+def test_list_of_datasets_that_are_not_there_is_one_line(run):
+    for words, wanted in ((("datasets", "nothing"), "no dataset has 'nothing'"), (("pools", "x"), "no second word")):
+        code, _, err = run("list", *words)
+        assert code == 2 and wanted in err and err.strip().count("\n") == 0
 
 
 def test_list_of_something_else_suggests(run):

@@ -121,7 +121,7 @@ class Matched:
             noun, lost, known = "query", self.queries, set(self.scores)
         if lost:
             problem = f"{path}: none of its {counted(len(lost), noun)} is in the dataset: {examples(lost)}"
-            raise DataError(problem + difference(lost, known, "ranked", "rank"))
+            raise DataError(problem + difference(lost, lambda: known, "ranked", "rank"))
 
     def say(self, name: str, notes: Notes) -> None:
         if missing := [query for query, scores in self.scores.items() if scores is None]:

@@ -26,6 +26,7 @@ class ListConfig(Config):
         "datasets, pools, arms, fills, candidates, checkpoints, scorers or runs; all if left out.",
         argument=True,
     )
+    match: str = option("", readers.text, "Datasets with this word, or all; in short if left out.", argument=True)
     output: Path = option(Path("runs"), readers.path, "Folder of runs.", running=True)
 
 
@@ -38,5 +39,5 @@ def run(config: ListConfig, context: RunContext) -> None:
 
 def show(result: None, config: ListConfig, console: Console) -> int:
     """Print one list or all."""
-    terminal.show(build(config.what, config.output), console)
+    terminal.show(build(config.what, config.match, config.output), console)
     return 0

@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from harness.corpora import places
+from harness.corpora import irds, places
 from harness.corpora.cards import Card, read_card
 from harness.corpora.collection import Collection
 from harness.corpora.layouts import LAYOUTS, layout_of
@@ -67,26 +67,36 @@ def check(name: str, split: str | None = None) -> Card:
 
 
 def _named(name: str) -> Card:
+    if name.startswith(irds.PREFIX):
+        return irds.card(name)
     folder = Path(name)
     if layout_of(folder):
         folder = folder.resolve()
         beside = folder.with_name(f"{folder.name}.yaml")
         return _local(folder, card_of(beside) if beside.is_file() else None)
-    if folder.is_dir() and (parts := places.inner(folder)):
-        raise OptionError(
-            f"dataset {name!r} is {len(parts)} datasets: {', '.join(parts[:20])}; give one of them, "
-            f"such as {folder / parts[0]}"
-        )
+    if line := _several(name, folder):
+        raise OptionError(line)
     if hub.is_name(name):
         return hub.card(name)
     if "/" in name or name.startswith(".") or folder.is_dir():
         what = "no corpus there, such as corpus.jsonl beside queries.jsonl, corpus/ with parquet files, collection.tsv"
         raise OptionError(f"dataset {name!r}: {what}; a folder of pages has images/ (see datasets/README.md)")
+    for place in folders():
+        if line := _several(name, place / name):
+            raise OptionError(line)
     known = datasets()
     if name not in known:
         line = unknown("dataset", name, known)
         raise OptionError(f"{line}; or the path of a BEIR folder, or put one under datasets/ or $HARNESS_DATASETS")
     return known[name]
+
+
+def _several(name: str, folder: Path) -> str:
+    """What is said of a folder of datasets, such as CQADupStack; nothing of another."""
+    if not folder.is_dir() or layout_of(folder) or not (parts := places.inner(folder)):
+        return ""
+    what = f"dataset {name!r} is {len(parts)} datasets: {', '.join(parts[:20])}"
+    return f"{what}; give one of them, such as {folder / parts[0]}"
 
 
 def load(name: str, split: str | None = None, limit: int | None = None, strict: bool = False) -> Dataset:
@@ -106,7 +116,10 @@ def read(card: Card, split: str) -> Collection:
     folder, version = (card.folder, "") if card.folder else ORIGINS[card.source](card, split)
     layout = layout_of(folder)
     if layout is None:
-        raise DataError(f"dataset {card.name!r}: {folder} holds no collection; remove it and repeat the command")
+        several = _several(card.name, folder)
+        raise DataError(
+            several or f"dataset {card.name!r}: {folder} holds no collection; remove it and repeat the command"
+        )
     found = LAYOUTS[layout].read(folder, split, card)
     found.layout, found.version = layout, version or found.version
     if version:

@@ -19,9 +19,10 @@ class Card:
 
     source: a registered source or layout, "" in a card of a folder; splits: the judged splits, the default first;
     url, md5: where ``beir`` downloads it, and the published checksum; hub, revision, path: where ``hub`` downloads it,
-    and the folder inside that is meant; documents, queries: how many, of the default split; query_length,
-    document_length: the usual limits in patches of published ColBERT runs; checkpoint: the encoder used where none is
-    asked for; world: what a ``synthetic`` world differs in from the study's.
+    and the folder inside that is meant; irds: its id in ir_datasets, where ``{split}`` stands for the split; group: the
+    benchmark it is of, which ``harness list`` shows in one line; documents, queries: how many, of the default split;
+    query_length, document_length: the usual limits in patches of published ColBERT runs; checkpoint: the encoder used
+    where none is asked for; world: what a ``synthetic`` world differs in from the study's.
 
     How a folder is read: same_ids_are_same: a query's id names the document that it is, which is never its candidate,
     though their texts may differ; relevant_from: judgments from this grade on are relevant; keep: column → value of the
@@ -32,12 +33,14 @@ class Card:
     name: str
     source: str = ""
     about: str = ""
+    group: str = ""
     splits: Sequence[str] = ("test",)
     url: str | None = None
     md5: str | None = None
     hub: str | None = None
     revision: str | None = None
     path: str | None = None
+    irds: str | None = None
     documents: int | None = None
     queries: int | None = None
     query_length: int | None = None
@@ -51,6 +54,13 @@ class Card:
     checkpoint: str | None = None
     world: Mapping[str, Any] = field(default_factory=dict)
     folder: Path | None = None
+
+    def keeps(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row is kept; one without the columns is."""
+        return all(
+            column not in row or row[column] in (wanted if isinstance(wanted, list) else [wanted])
+            for column, wanted in self.keep.items()
+        )
 
 
 def _is_name(value: Any) -> bool:
@@ -73,6 +83,8 @@ CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "drop_empty": (lambda value: isinstance(value, bool), "true or false"),
     "same_ids_are_same": (lambda value: isinstance(value, bool), "true or false"),
     "relevant_from": (_is_number, "a number"),
+    "irds": (lambda value: value is None or isinstance(value, str), "an id of ir_datasets"),
+    "group": (lambda value: isinstance(value, str), "a benchmark's name"),
     "documents": (_is_count, "a whole number"),
     "queries": (_is_count, "a whole number"),
     "keep": (

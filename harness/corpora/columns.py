@@ -44,13 +44,13 @@ class Table:
     """One kind of table.
 
     columns: our name → aliases; needed: our names that must be there; positions: where a file has no header, number of
-    columns → our names in order, None for one that is not read; words: what else a header may hold.
+    columns → our names in order, "" for one that is not read; words: what else a header may hold.
     """
 
     noun: str
     columns: Mapping[str, Sequence[str]]
     needed: Sequence[str]
-    positions: Mapping[int, Sequence[str | None]]
+    positions: Mapping[int, Sequence[str]]
     words: Sequence[str] = ()
 
     def choose(self, names: Sequence[str], also: Sequence[str] = ()) -> dict[str, str]:
@@ -85,7 +85,7 @@ DOCUMENTS = Table(
     "document",
     {"id": ("id", *DOCUMENT_IDS), "title": ("title",), "text": TEXTS, "image": ("image",)},
     ("id", "text"),
-    {2: ("id", "text"), 3: ("id", "text", "title"), 4: ("id", None, "title", "text")},
+    {2: ("id", "text"), 3: ("id", "text", "title"), 4: ("id", "", "title", "text")},
 )
 PAGES = Table("page", {**DOCUMENTS.columns, "text": ("markdown", "text")}, ("id", "image"), {})
 QUERIES = Table(
@@ -103,6 +103,6 @@ QRELS = Table(
     "judgment",
     {"query": (*QUERY_IDS, "query", "topic"), "document": (*DOCUMENT_IDS, "doc", "document", "id"), "grade": GRADES},
     ("query", "document"),
-    {2: ("query", "document"), 3: ("query", "document", "grade"), 4: ("query", None, "document", "grade")},
+    {2: ("query", "document"), 3: ("query", "document", "grade"), 4: ("query", "", "document", "grade")},
     ITERATIONS,
 )

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from harness.corpora.documents import Documents
 from harness.corpora.notes import Notes, counted
 from harness.records import Document, Query
 
 
-def shared(documents: Sequence[Document], queries: Sequence[Query]) -> dict[str, bool]:
+def shared(documents: Documents, queries: Sequence[Query]) -> dict[str, bool]:
     """Ids that a query and a document have in common, and whether the two have one text, in the queries' order."""
     asked = {query.id: query for query in queries}
-    same = {document.id: is_text(asked[document.id], document) for document in documents if document.id in asked}
+    same = {document.id: is_text(asked[document.id], document) for document in documents.find(asked.keys())}
     return {query.id: same[query.id] for query in queries if query.id in same}
 
 

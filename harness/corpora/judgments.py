@@ -12,6 +12,7 @@ from harness.corpora import rows
 from harness.corpora.cards import Card
 from harness.corpora.columns import QRELS
 from harness.corpora.lines import Reading, ending, lines, shown
+from harness.corpora.notes import Named
 from harness.corpora.rows import Row
 from harness.errors import Problems
 from harness.records import Qrel
@@ -32,19 +33,24 @@ class Judgments:
         self.card, self.problems = card, problems
         self.qrels: list[Qrel] = []
         self.ungraded: list[str] = []
-        self.comments: list[str] = []
-        self.numbers: list[int] = []
+        self.comments = Named()
+        self.numbers = Named()
         self.binary = 0
         self.inside = False
 
     def read(self, path: Path) -> None:
         """All judgments of a file."""
         reading = Reading(path, self.problems)
-        found = _lines(path, reading, self.comments) if _is_text(path) else rows.rows(path, QRELS, reading)
+        found = (
+            _lines(path, reading, self.comments)
+            if _is_text(path)
+            else rows.rows(path, QRELS, reading, [*self.card.keep])
+        )
         graded, before = True, len(self.qrels)
         for number, row in found:
-            graded &= "grade" in row
-            self._add(number, row, reading)
+            if self.card.keeps(row):
+                graded &= "grade" in row
+                self.add(number, row, reading)
         if not graded and len(self.qrels) > before:
             self.ungraded.append(path.name)
 
@@ -55,7 +61,8 @@ class Judgments:
         self.qrels += [Qrel(query, name, 1) for name in dict.fromkeys(found) if name]
         return None not in found
 
-    def _add(self, number: int, row: Row, reading: Reading) -> None:
+    def add(self, number: int, row: Row, reading: Reading) -> None:
+        """One judgment: query, document and, if it has one, grade."""
         query, document = (self._id(row[key]) for key in ("query", "document"))
         given = row.get("grade", 1)
         if query is None or document is None:
@@ -73,7 +80,7 @@ class Judgments:
 
     def _id(self, value: Any) -> str | None:
         if isinstance(value, int) and not isinstance(value, bool):
-            self.numbers.append(value)
+            self.numbers.add(value)
         return identifier(value)
 
 
@@ -93,7 +100,7 @@ def _is_text(path: Path) -> bool:
     return ending(path) not in (*rows.JSONL, *rows.PARQUET, ".csv")
 
 
-def _lines(path: Path, reading: Reading, comments: list[str]) -> Iterator[tuple[int, Row]]:
+def _lines(path: Path, reading: Reading, comments: Named) -> Iterator[tuple[int, Row]]:
     """Lines of two to four columns, between tabs or white space. A first line of a header's words gives their order."""
     if not path.is_file():
         reading.problems.add(f"{path} is missing")
@@ -104,7 +111,7 @@ def _lines(path: Path, reading: Reading, comments: list[str]) -> Iterator[tuple[
         for number, line in lines(path, reading):
             cells = line.rstrip("\t ").split("\t") if "\t" in line.rstrip("\t ") else line.split()
             if _is_comment(line, cells):
-                comments.append(line)
+                comments.add(line)
                 continue
             if first and QRELS.is_header(cells):
                 chosen = {name: ours for ours, name in QRELS.choose(cells).items()}

@@ -16,21 +16,23 @@ LONGEST = 60  # letters of a wrong value that are shown
 
 
 class Reading:
-    """What is wrong with one file: its first few wrong rows, then that there may be more."""
+    """What is wrong with one file: its first few wrong rows, the last of which says that there may be more."""
 
     def __init__(self, path: Path, problems: Problems):
-        self.path, self.problems, self.wrong = path, problems, 0
+        self.path, self.problems = path, problems
+        self.wrong = self.last = 0
 
     def add(self, number: int, what: str) -> None:
         """A row is wrong. number: its line, or of a parquet file its row, from 1."""
         self.wrong += 1
+        self.last = len(self.problems.lines)
         self.problems.add(f"{self.path}:{number}: {what}")
 
     def full(self, number: int) -> bool:
         """Whether enough is wrong to stop before this row; says so."""
         if self.wrong < SHOWN:
             return False
-        self.problems.add(f"{self.path}: more lines may be wrong; reading stopped at line {number - 1}")
+        self.problems.lines[self.last] += f"; more lines may be wrong: reading stopped at line {number - 1}"
         return True
 
 

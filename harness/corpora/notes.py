@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 
 LONGEST = 140  # cells of a note: two lines of 80 columns, less what stands around it and where words break
 SHOWN = 3  # examples
 WIDEST = 40  # letters of an example
+
+
+@dataclass
+class Named(Collection[str]):
+    """How many names there are, and the first few: of a million no more is ever shown."""
+
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def add(self, name: object) -> None:
+        """One more; its text is made only if it is shown."""
+        if self.count < SHOWN:
+            self.first.append(str(name))
+        self.count += 1
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.first)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.first
 
 
 class Notes:
@@ -20,21 +45,20 @@ class Notes:
         self.all: list[str] = []
         self.untidy: list[str] = []
 
-    def say(self, what: str, names: Iterable[str] = (), after: str = "") -> None:
+    def say(self, what: str, names: Collection[str] = (), after: str = "") -> None:
         """A note of what was done: ``what`` with its count, a few of the names, what follows from it."""
         self.all.append(short(what, names, after))
 
-    def mend(self, what: str, names: Iterable[str] = (), after: str = "") -> None:
+    def mend(self, what: str, names: Collection[str] = (), after: str = "") -> None:
         """A note of what was untidy and is read all the same."""
         self.say(what, names, after)
         self.untidy.append(self.all[-1])
 
 
-def short(what: str, names: Iterable[str] = (), after: str = "") -> str:
+def short(what: str, names: Collection[str] = (), after: str = "") -> str:
     """``what (examples)after``, with as many examples as there is room for."""
     shown: list[str] = []
-    names = list(names)
-    for name in names[:SHOWN]:
+    for name in itertools.islice(names, SHOWN):
         example = repr(name if len(name) <= WIDEST else f"{name[: WIDEST - 1]}…")
         if shown and width(f"{what} ({', '.join([*shown, example])}, …){after}") > LONGEST:
             break

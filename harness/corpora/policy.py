@@ -7,20 +7,19 @@ else is read, and said. A judgment of a document that is not there is kept: it c
 from __future__ import annotations
 
 import hashlib
+import itertools
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeVar
 
 from harness.corpora import exclusion
 from harness.corpora.cards import Card
 from harness.corpora.collection import Collection
-from harness.corpora.notes import Notes, counted
+from harness.corpora.documents import Documents, encodable, in_memory
+from harness.corpora.notes import Named, Notes, counted
 from harness.errors import DataError, Problems, examples
 from harness.files import json_list
-from harness.records import Dataset, Document, Qrel, Query, content
+from harness.records import Dataset, Qrel, Query, content
 from harness.trec import unfit
-
-Item = TypeVar("Item", Document, Query)
 
 
 def checked(card: Card, split: str, raw: Collection, limit: int | None = None, strict: bool = False) -> Dataset:
@@ -30,18 +29,21 @@ def checked(card: Card, split: str, raw: Collection, limit: int | None = None, s
     Raises DataError with everything that is wrong.
     """
     problems, notes = raw.problems, raw.notes
-    documents = _once(raw.documents, "document", problems, notes)
-    queries = _once(raw.queries, "query", problems, notes)
-    _check_text(documents, problems)
-    _check_text(queries, problems)
+    documents = raw.documents if isinstance(raw.documents, Documents) else in_memory(raw.documents)
+    about = documents.about
+    _say_repeated("document", about.again, about.torn, problems, notes)
+    queries = _once(raw.queries, problems, notes)
+    _say_broken(about.broken, problems)
+    _say_broken([query.id for query in queries if not encodable(query.id + query.text)], problems)
     qrels = _judged_once(raw.qrels, problems, notes)
     problems.stop(DataError)
-    documents.sort(key=lambda document: _place(document.id))
     queries.sort(key=lambda query: _place(query.id))
     qrels.sort(key=lambda qrel: (_place(qrel.query_id), _place(qrel.doc_id)))
-    documents = _with_text(documents, notes)
+    if about.blank:
+        what = f"{counted(len(about.blank), 'document')} without text, never retrieved"
+        notes.mend(what, about.blank, ": judgments of them count as misses")
     qrels = _of_queries(qrels, queries, raw, problems, notes)
-    _of_documents(qrels, documents, raw, problems, notes)
+    _of_documents(qrels, documents, problems, notes)
     problems.stop(DataError)
     dataset = _assemble(card, split, raw, documents, queries, qrels, limit)
     if strict and notes.untidy:
@@ -58,7 +60,7 @@ def _assemble(
     card: Card,
     split: str,
     raw: Collection,
-    documents: Sequence[Document],
+    documents: Documents,
     queries: Sequence[Query],
     qrels: Sequence[Qrel],
     limit: int | None,
@@ -82,8 +84,11 @@ def _assemble(
         chosen = chosen[:limit]
     kept = {query.id for query in chosen}
     exclusion.say({name: same for name, same in pairs.items() if name in kept}, card.same_ids_are_same, notes)
-    ids = [*(query.id for query in chosen), *(document.id for document in documents)]
-    if encoded := [name for name in ids if unfit(name)]:
+    encoded = Named()
+    for name in itertools.chain((query.id for query in chosen), documents.ids()):
+        if unfit(name):
+            encoded.add(name)
+    if encoded:
         notes.mend(f"{counted(len(encoded), 'id')} percent-encoded in TREC files, verbatim elsewhere", encoded)
     judged = [qrel for qrel in judged if qrel.query_id in kept]
     excluded = {name: never for name, never in excluded.items() if name in kept}
@@ -95,36 +100,31 @@ def _joined(one: Mapping[str, frozenset[str]], other: Mapping[str, frozenset[str
     return {name: one.get(name, frozenset()) | other.get(name, frozenset()) for name in [*one, *other]}
 
 
-def _once(items: Sequence[Item], noun: str, problems: Problems, notes: Notes) -> list[Item]:
-    """Every id once: the same text again is left out, another text is a mistake."""
-    known: dict[str, Item] = {}
-    again, torn = [], []
+def _once(items: Sequence[Query], problems: Problems, notes: Notes) -> list[Query]:
+    """Every query once: the same text again is left out, another text is a mistake."""
+    known: dict[str, Query] = {}
     for item in items:
-        if item.id not in known:
-            known[item.id] = item
-        elif content(item) == content(known[item.id]):
-            again.append(item.id)
-        else:
-            torn.append(item.id)
+        known.setdefault(item.id, item)
+    repeated = [item for item in items if known[item.id] is not item]
+    again = [item.id for item in repeated if item == known[item.id]]
+    torn = [item.id for item in repeated if item != known[item.id]]
+    _say_repeated("query", again, torn, problems, notes)
+    return list(known.values())
+
+
+def _say_repeated(
+    noun: str, again: Named | Sequence[str], torn: Named | Sequence[str], problems: Problems, notes: Notes
+) -> None:
     if torn:
         what = f"{counted(len(torn), f'{noun} id')} given twice with different texts"
         problems.add(f"{what}: {examples(torn)}; keep one of each")
     if again:
         notes.mend(f"{counted(len(again), noun)} given twice with the same text read once", again)
-    return list(known.values())
 
 
-def _check_text(items: Sequence[Item], problems: Problems) -> None:
-    if broken := [item.id for item in items if not _encodable(item.id + item.text)]:
-        problems.add(f"{counted(len(broken), 'text')} or ids with half a surrogate pair: {examples(broken)}; mend them")
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _say_broken(names: Named | Sequence[str], problems: Problems) -> None:
+    if names:
+        problems.add(f"{counted(len(names), 'text')} or ids with half a surrogate pair: {examples(names)}; mend them")
 
 
 def _judged_once(qrels: Sequence[Qrel], problems: Problems, notes: Notes) -> list[Qrel]:
@@ -144,31 +144,17 @@ def _judged_once(qrels: Sequence[Qrel], problems: Problems, notes: Notes) -> lis
     return once
 
 
-def _with_text(documents: Sequence[Document], notes: Notes) -> list[Document]:
-    """Documents without text are never retrieved; their judgments stay."""
-    kept = [document for document in documents if document.page or document.text.strip()]
-    if len(kept) < len(documents):
-        names = [document.id for document in documents if not document.page and not document.text.strip()]
-        notes.mend(
-            f"{counted(len(names), 'document')} without text, never retrieved",
-            names,
-            ": judgments of them count as misses",
-        )
-    return kept
-
-
 def _of_queries(
     qrels: Sequence[Qrel], queries: Sequence[Query], raw: Collection, problems: Problems, notes: Notes
 ) -> list[Qrel]:
     """Judgments of queries that are there."""
     known = {query.id for query in queries}
-    aside = {name for noun, name in raw.aside if noun == "query"}
-    judged = list(dict.fromkeys(qrel.query_id for qrel in qrels if qrel.query_id not in aside))
+    judged = list(dict.fromkeys(qrel.query_id for qrel in qrels if qrel.query_id not in raw.aside))
     lost = [name for name in judged if name not in known]
     if lost and len(lost) == len(judged):
         problems.add(
             f"none of the {counted(len(judged), 'judged query')} is in the collection: {examples(lost)}"
-            f"{difference(lost, known)}"
+            f"{difference(lost, lambda: known)}"
         )
     elif lost:
         share = f"{len(lost) / len(judged):.1%}"
@@ -178,16 +164,14 @@ def _of_queries(
     return [qrel for qrel in qrels if qrel.query_id in known]
 
 
-def _of_documents(
-    qrels: Sequence[Qrel], documents: Sequence[Document], raw: Collection, problems: Problems, notes: Notes
-) -> None:
+def _of_documents(qrels: Sequence[Qrel], documents: Documents, problems: Problems, notes: Notes) -> None:
     """What is to be said of judged documents that are not there; that all are not is a mistake."""
-    known, empty = {document.id for document in documents}, {document.id for document in raw.documents}
-    judged = list(dict.fromkeys(qrel.doc_id for qrel in qrels))
+    judged = dict.fromkeys(qrel.doc_id for qrel in qrels)
+    known, empty = {name for name in documents.ids() if name in judged}, set(documents.about.blank)
     lost = [name for name in judged if name not in known]
     if lost and len(lost) == len(judged):
         what = f"none of the {counted(len(judged), 'judged document')} is in the collection: {examples(lost)}"
-        why = "; none of them has a text" if empty.issuperset(lost) else difference(lost, known)
+        why = "; none of them has a text" if empty.issuperset(lost) else difference(lost, documents.ids)
         problems.add(f"{what}{why}")
     elif lost := [name for name in lost if name not in empty]:
         share = f"{len(lost) / len(judged):.1%}"
@@ -206,22 +190,27 @@ FOLDS: dict[str, Callable[[str], str]] = {
 }
 
 
-def difference(lost: Iterable[str], known: Iterable[str], used: str = "judged", use: str = "judge") -> str:
-    """In what ids that were not found differ from those that are there, and what to do. used, use: what is done with
-    the ids that were not found."""
-    lost, known = list(lost), set(known)
-    if not known:
-        return "; there is none at all"
+def difference(
+    lost: Iterable[str], known: Callable[[], Iterable[str]], used: str = "judged", use: str = "judge"
+) -> str:
+    """In what ids that were not found differ from those that are there, and what to do.
+
+    known: walks the ids that are there. used, use: what is done with the ids that were not found.
+    """
+    lost = list(lost)
     for what, fold in FOLDS.items():
-        folded = {fold(name): name for name in known}
+        wanted = {fold(name) for name in lost}
+        folded = {key: name for name in known() if (key := fold(name)) in wanted}
         if pair := next(((name, folded[fold(name)]) for name in lost if fold(name) in folded), None):
             return f"; ids differ in {what}: {used} {pair[0]!r}, given {pair[1]!r}; write both alike"
-    return f"; given are {examples(sorted(known)[:1])}, …; {use} the ids that are given"
+    if (first := min(known(), default=None)) is None:
+        return "; there is none at all"
+    return f"; given are {examples([first])}, …; {use} the ids that are given"
 
 
 def _fingerprint(
     version: str,
-    documents: Sequence[Document],
+    documents: Documents,
     queries: Sequence[Query],
     qrels: Sequence[Qrel],
     excluded: Mapping[str, frozenset[str]],

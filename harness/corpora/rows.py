@@ -96,16 +96,19 @@ def _parquet(path: Path, table: Table, reading: Reading, also: Sequence[str]) ->
 
 
 def _separated(path: Path, table: Table, reading: Reading, also: Sequence[str]) -> Iterator[tuple[int, Row]]:
-    """Cells by their header, or by how many there are. In a file with a header a cell may stand in quotes."""
+    """Cells by their header, or by how many there are. Between tabs, below a header, a cell may stand in quotes."""
     header: list[str] | None = None
+    read = str if ending(path) == ".csv" else _unquoted  # csv's own quotes are gone by now
     for number, cells in _cells(path, table, reading):
         if number == 1 and table.is_header(cells):
             header = cells
             chosen = {ours: cells.index(name) for ours, name in table.choose(cells, also).items()}
         elif header is not None and len(cells) == len(header):
-            yield number, {ours: _unquoted(cells[at]) for ours, at in chosen.items()}
+            yield number, {ours: read(cells[at]) for ours, at in chosen.items()}
         elif header is None and (names := table.positions.get(len(cells))):
-            yield number, {ours: cell for ours, cell in zip(names, cells, strict=True) if ours}
+            row = dict(zip(names, cells, strict=True))
+            row.pop("", None)
+            yield number, row
         else:
             wanted = len(header) if header else " or ".join(map(str, table.positions))
             reading.add(number, f"{len(cells)} columns instead of {wanted}: {shown(' '.join(cells))}")

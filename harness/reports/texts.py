@@ -15,7 +15,8 @@ def texts(dataset: Dataset) -> pd.DataFrame:
 
     relevance: as judged, 0 of a query's own row.
     """
-    documents = {document.id: document for document in dataset.documents}
+    judged = {qrel.doc_id for qrel in dataset.qrels if qrel.relevance > 0}
+    documents = {document.id: document for document in dataset.documents if document.id in judged}
     rows = [("query", query.id, query.id, 0, cut(query)) for query in dataset.queries]
     asked = {query.id for query in dataset.queries}
     for qrel in dataset.qrels:

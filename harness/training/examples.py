@@ -30,14 +30,16 @@ class Batch:
 
 def answerable(dataset: Dataset) -> Dataset:
     """The dataset without queries none of whose relevant documents is in the collection."""
-    known = {document.id for document in dataset.documents}
+    judged = {qrel.doc_id for qrel in dataset.qrels}
+    known = {document.id for document in dataset.documents if document.id in judged}
     kept = [query for query in dataset.queries if not known.isdisjoint(dataset.relevant[query.id])]
     return dataset if len(kept) == len(dataset.queries) else replace(dataset, queries=kept)
 
 
 def relevant(dataset: Dataset) -> Relevant:
     """Rows of every query's relevant documents that are there, in the order of the judgments."""
-    rows = {document.id: row for row, document in enumerate(dataset.documents)}
+    judged = {qrel.doc_id for qrel in dataset.qrels}
+    rows = {document.id: row for row, document in enumerate(dataset.documents) if document.id in judged}
     return [
         np.array([rows[document] for document in dataset.relevant[query.id] if document in rows], np.int64)
         for query in dataset.queries

@@ -155,10 +155,14 @@ def colbert(folder: Path, texts: Texts) -> None:
     lines(folder / "qrels.tsv", [(query, 0, document, grade) for query, document, grade in texts.judged])
 
 
+def quoted(cell: str) -> str:
+    return '"{}"'.format(cell.replace('"', '""'))
+
+
 def titled_tsv(folder: Path, texts: Texts) -> None:
-    rows = [(name, f'"{text}"', title) for name, title, text in texts.documents]
+    rows = [(name, quoted(text), quoted(title)) for name, title, text in texts.documents]
     lines(folder / "collection.tsv", rows, "id\ttext\ttitle")
-    lines(folder / "queries.tsv", texts.queries, "qid\tquery")
+    lines(folder / "queries.tsv", [(name, quoted(text)) for name, text in texts.queries], "qid\tquery")
     lines(folder / "qrels.dev.tsv", [(query, document) for query, document, _ in texts.judged])
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import corpora
 from harness.corpora.origins import hub as origin
 from tests.corpora import layouts
 from tests.corpora.hub import Hub, serving
@@ -181,6 +182,32 @@ def test_what_cannot_be_had_is_one_line_with_the_next_step(tmp_path, hub, user):
     assert "the network is off" in user.load("owner/other", HF_HUB_OFFLINE="1")["error"]
     hub.busy = 99
     assert "could not be fetched from the hub" in user.load("owner/more")["error"]
+
+
+def test_a_card_of_every_benchmark_reads_its_revision(tmp_path, hub, user):
+    """Each as its repository is laid out, and only at the revision that the card names."""
+    cards = corpora.datasets()
+    for name, rows in {
+        "corpus": [{"doc_id": f"d{size}", "text": f"text {size}", "context_length": size} for size in (256, 512)],
+        "queries": [{"qid": f"q{size}", "text": "which", "context_length": size} for size in (256, 512)],
+        "qrels": [{"qid": f"q{size}", "doc_id": f"d{size}"} for size in (256, 512)],
+    }.items():
+        layouts.jsonl(tmp_path / "long" / "needle" / f"{name}.jsonl", rows)
+    layouts.mldr(tmp_path / "mldr" / "mldr-v1.0-en", BREAD)
+    wanted = {"longembed-needle-512": ["d512"], "mldr-en": IDS, "limit": IDS, "nanobeir-scifact": IDS}
+    wanted |= {"bright": IDS, "bright-long": ["long"]}
+    places = {"longembed-needle-512": "long", "mldr-en": "mldr", "bright": "bright", "bright-long": "bright"}
+    layouts.bright(tmp_path / "bright", BREAD)
+    layouts.limit(tmp_path / "limit", BREAD)
+    layouts.nanobeir(tmp_path / "nanobeir-scifact", BREAD)
+    for name in wanted:
+        hub.add(str(cards[name].hub), tmp_path / places.get(name, name), cards[name].revision or "main")
+        if cards[name].revision:
+            hub.repos[str(cards[name].hub)].pop("main")
+    for name, ids in wanted.items():
+        found = user.load(name)
+        assert found.get("documents") == ids, (name, found)
+        assert found["splits"] == list(cards[name].splits)
 
 
 @pytest.mark.parametrize("name", ["../escape", "/etc/passwd", "a/../../b", ".hidden", "c\\d"])

@@ -70,7 +70,7 @@ def of_command(command: str, finished) -> Section:
     if command == "inspect":
         return inspect.build(harness.inspect(str(TINY), checkpoint="none"))
     if command == "list":
-        return list.build("all", Path("nowhere"))
+        return list.build("all", "", Path("nowhere"))
     rows = [["maxsim", 0, 0, None, "nDCG@10", 0.5, False], ["maxsim", 0, 1, 1.25, "nDCG@10", 0.625, True]]
     rows += [["mean", 0, 0, None, "nDCG@10", 0.75, True], ["mean", 0, 1, 2.5, "nDCG@10", 0.25, False]]
     history = pd.DataFrame(rows, columns=["pool", "seed", "epoch", "loss", "measure", "value", "kept"])

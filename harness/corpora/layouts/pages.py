@@ -21,6 +21,7 @@ from harness.corpora.collection import Collection
 from harness.corpora.columns import PAGES
 from harness.corpora.judgments import identifier
 from harness.corpora.lines import SHOWN, Reading
+from harness.corpora.notes import Named
 from harness.corpora.rows import PARQUET
 from harness.errors import DataError, Problems, examples
 from harness.files import cache_folder, checksum, digest, write_atomically
@@ -50,7 +51,7 @@ def files(folder: Path, split: str, card: Card) -> dict[str, list[Path]]:
 
 def read(folder: Path, split: str, card: Card) -> Collection:
     """Every image of the folder is a document. Each is decoded once, so that a damaged one is found before encoding."""
-    problems, paths, numbers = Problems(), files(folder, split, card), list[int]()
+    problems, paths, numbers = Problems(), files(folder, split, card), Named()
     if (folder / "images").is_dir():
         wanted = "a folder of pages has images/, queries.jsonl and qrels/<split>.tsv"
         pages = list(_images(folder, problems))
@@ -106,14 +107,14 @@ def _complaint(path: Path, data: bytes | None = None) -> str | None:
     return None
 
 
-def _extracted(paths: Sequence[Path], problems: Problems, numbers: list[int]) -> Iterator[Document]:
+def _extracted(paths: Sequence[Path], problems: Problems, numbers: Named) -> Iterator[Document]:
     """The pages of parquet files, few images in memory at a time; what is damaged is named, and not extracted."""
     broken = []
     for path in paths:
         for _, row in rows.rows(path, PAGES, Reading(path, problems)):
             name, found, text = identifier(row["id"]), row["image"], row.get("text")
             if isinstance(row["id"], int):
-                numbers.append(row["id"])
+                numbers.add(row["id"])
             data = found.get("bytes") if isinstance(found, dict) else found
             if name is None or not isinstance(data, bytes):
                 broken.append(f"{path}: page {row['id']} lacks an id or its image's bytes; download the file again")

@@ -13,12 +13,19 @@ from harness.reports.content import Section, words
 Rows = Iterable[tuple[str, ...]]
 
 
-def datasets(_: Path) -> Rows:
+def datasets(_: Path, match: str = "") -> Rows:
+    """A benchmark of many is one line, unless some are asked for; ``all`` asks for every dataset."""
     from harness import corpora
 
-    for name, card in corpora.datasets().items():
+    groups: dict[str, int] = {}
+    for name, card in sorted(corpora.datasets().items()):
         counts = (f"{count:,}" if count else "" for count in (card.documents, card.queries, card.document_length))
-        yield name, *counts, card.about
+        if card.group and not match:
+            groups[card.group] = groups.get(card.group, 0) + 1
+        elif match in ("", "all") or match in f"{name} {card.group} {card.about}".lower():
+            yield name, *counts, card.about
+    for group, count in groups.items():
+        yield f"{group}-…", "", "", "", f"{count} datasets"
 
 
 def pools(_: Path) -> Rows:
@@ -89,11 +96,17 @@ LISTS: dict[str, tuple[Callable[[Path], Rows], tuple[str, ...]]] = {
 NUMBERS = ("documents", "queries", "length")
 
 
-def build(what: str, output: Path) -> Section:
-    """One list or all, one line for each thing. Raises OptionError on another word."""
+def build(what: str, match: str, output: Path) -> Section:
+    """One list or all, one line for each thing. Raises OptionError on another word, or if no dataset matches."""
     if what != "all" and what not in LISTS:
         raise OptionError(unknown("list", what, LISTS))
+    if match and what != "datasets":
+        raise OptionError(f"harness list {what} takes no second word; harness list datasets {match} finds datasets")
     chosen = {name: LISTS[name] for name in (LISTS if what == "all" else [what])}
-    return Section(
-        "", tables=tuple(words(name, columns, rows(output), NUMBERS) for name, (rows, columns) in chosen.items())
-    )
+    rows = {name: list(listed(output)) for name, (listed, _) in chosen.items() if not match}
+    if match and not (found := list(datasets(output, match.lower()))):
+        raise OptionError(f"no dataset has {match!r} in its name, its benchmark or what it is; all are listed by all")
+    rows = rows or {what: found}
+    titles = {"datasets": "datasets; of a benchmark: harness list datasets nanobeir, or all"} if not match else {}
+    tables = (words(titles.get(name, name), chosen[name][1], rows[name], NUMBERS) for name in chosen)
+    return Section("", tables=tuple(tables))
