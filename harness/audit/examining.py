@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -161,7 +161,7 @@ def guarded(scorer: Scorer, dim: int | None = None) -> Score:
         made[:, : vectors.shape[1]] = vectors
         return made
 
-    def score(query, documents):
+    def score(query: np.ndarray, documents: Iterable[np.ndarray]) -> np.ndarray:
         given = [own(document) for document in documents]
         count = len(given)
         try:
@@ -187,7 +187,7 @@ def reference(pool: str) -> Expected:
 
         return float(operator(torch.from_numpy(sims)[None]))
 
-    def expected(query, documents):
+    def expected(query: np.ndarray, documents: Iterable[np.ndarray]) -> np.ndarray:
         wide = [document.astype(np.float64) for document in documents]
         return np.array([sum(pooled(one @ token) for token in query.astype(np.float64)) for one in wide])
 

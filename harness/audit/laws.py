@@ -44,23 +44,26 @@ class Mismatch:
     how: str = ""
 
 
+Breaks = Callable[[Score, Case, Expected], Mismatch | None]
+
+
 @dataclass(frozen=True)
 class Law:
     """claim: one sentence; breaks: the test; cases: where to look, small ones first."""
 
     name: str
     claim: str
-    breaks: Callable[[Score, Case, Expected], Mismatch | None]
+    breaks: Breaks
     cases: Callable[[], Iterable[Case]]
 
 
 LAWS: dict[str, Law] = {}
 
 
-def law(name: str, cases: Callable[[], Iterable[Case]]):
+def law(name: str, cases: Callable[[], Iterable[Case]]) -> Callable[[Breaks], Breaks]:
     """Register a law under the name it is shown by; the first paragraph of its docstring is the claim."""
 
-    def add(breaks: Callable[[Score, Case, Expected], Mismatch | None]):
+    def add(breaks: Breaks) -> Breaks:
         claim = " ".join((inspect.getdoc(breaks) or "").split("\n\n")[0].split())
         LAWS[name] = Law(name, claim, breaks, cases)
         return breaks
@@ -77,14 +80,14 @@ def furthest(expected: np.ndarray, got: np.ndarray, allowed: float, how: str = "
 
 
 @law("value", lambda: [*small([1], [2], [1, 2], [3, 1]), *real(8, 16, [1, 5, 40]), *real(32, 128, [180, 17], 1)])
-def value(score, case, expected):
+def value(score: Score, case: Case, expected: Expected) -> Mismatch | None:
     """A score is the sum over query tokens of the operator over all of the document's patches."""
     got = score(case.query, case.documents)
     return furthest(expected(case.query, case.documents), got, CLOSE * case.tokens)
 
 
 @law("negative similarities", lambda: [*small([1], [2], [3]), *real(8, 16, [5], -1), *real(32, 128, [180], -1)])
-def negative(score, case, expected):
+def negative(score: Score, case: Case, expected: Expected) -> Mismatch | None:
     """Similarities below zero count as they are: zero is no floor."""
     if len(case.documents) > 1 or (case.query @ case.documents[0].T).max() >= 0:
         return None
@@ -92,7 +95,7 @@ def negative(score, case, expected):
 
 
 @law("companions", lambda: [*small([1, 1], [2, 2], [2, 2, 2]), *real(8, 16, [6] * 9), *real(4, 8, [3] * 300, 0, 1)])
-def companions(score, case, expected):
+def companions(score: Score, case: Case, expected: Expected) -> Mismatch | None:
     """Among documents of equal length a score depends neither on which others are scored with it, nor on how many."""
     return together(score, case) if len(set(case.patches)) == 1 else None
 
@@ -106,7 +109,7 @@ def companions(score, case, expected):
         *real(4, 8, [1 + at % 7 for at in range(300)], -1, 1),
     ],
 )
-def padding(score, case, expected):
+def padding(score: Score, case: Case, expected: Expected) -> Mismatch | None:
     """A document beside a longer one scores as it does alone: padding is invisible."""
     return together(score, case) if len(set(case.patches)) > 1 else None
 
@@ -126,18 +129,19 @@ def together(score: Score, case: Case) -> Mismatch | None:
 
 
 @law("order of patches", lambda: [*small([2], [3], [4, 4]), *real(8, 16, [40, 40]), *real(32, 128, [200])])
-def order_of_patches(score, case, expected):
+def order_of_patches(score: Score, case: Case, expected: Expected) -> Mismatch | None:
     """The order of a document's patches changes nothing."""
     before = score(case.query, case.documents)
-    for how, turn in (("reversed", lambda x: x[::-1]), ("rotated by one", lambda x: np.roll(x, 1, axis=0))):
-        after = score(case.query, [turn(document) for document in case.documents])
+    reverse, rotate = [np.flip(one, 0) for one in case.documents], [np.roll(one, 1, 0) for one in case.documents]
+    for how, documents in (("reversed", reverse), ("rotated by one", rotate)):
+        after = score(case.query, documents)
         if found := furthest(before, after, CLOSE * case.tokens, f"with its patches {how}"):
             return found
     return None
 
 
 @law("order of candidates", lambda: [*small([1, 1], [2, 2, 2]), *real(8, 16, [6] * 9), *real(32, 128, [40] * 3)])
-def order_of_candidates(score, case, expected):
+def order_of_candidates(score: Score, case: Case, expected: Expected) -> Mismatch | None:
     """The order of the documents changes the order of the scores and nothing else."""
     if len(set(case.patches)) > 1:
         return None
@@ -150,7 +154,7 @@ def order_of_candidates(score, case, expected):
 
 
 @law("one patch", lambda: [*small([1], [1, 1], [1, 1, 1]), *real(8, 16, [1] * 5), *real(32, 128, [1], -1)])
-def one_patch(score, case, expected):
+def one_patch(score: Score, case: Case, expected: Expected) -> Mismatch | None:
     """With one patch a score is the sum of that patch's similarities, under any operator."""
     if set(case.patches) != {1}:
         return None
@@ -159,7 +163,7 @@ def one_patch(score, case, expected):
 
 
 @law("long documents", lambda: [one for patches in LENGTHS for one in ending(3, 16, patches)])
-def long_documents(score, case, expected):
+def long_documents(score: Score, case: Case, expected: Expected) -> Mismatch | None:
     """From 1 to 2,000 patches every patch counts: nothing is cut off."""
     if len(case.documents) > 1:
         return None
@@ -167,7 +171,7 @@ def long_documents(score, case, expected):
 
 
 @law("duplicates", lambda: [*small([1], [2], [2, 2]), *real(8, 16, [6] * 5), *real(32, 128, [40] * 2)])
-def duplicates(score, case, expected):
+def duplicates(score: Score, case: Case, expected: Expected) -> Mismatch | None:
     """Documents that are given twice score the same both times, and as if given once."""
     once, twice = score(case.query, case.documents), score(case.query, [*case.documents, *case.documents])
     if found := furthest(np.tile(once, 2), twice, CLOSE * case.tokens, "when all are given twice"):
@@ -176,14 +180,14 @@ def duplicates(score, case, expected):
 
 
 @law("ties", lambda: [*small([1], [2, 1], [1, 2, 3]), *real(8, 16, [6, 1, 40]), *real(32, 128, [20, 33])])
-def ties(score, case, expected):
+def ties(score: Score, case: Case, expected: Expected) -> Mismatch | None:
     """Equal documents have equal scores, wherever they stand in the list."""
     scores = score(case.query, [*case.documents, case.documents[0]])
     return furthest(scores[:1], scores[-1:], EQUAL * case.tokens, "when given again at the end")
 
 
 @law("half precision", lambda: [*real(8, 16, [5, 5], 1), *real(64, 2, [1], 1), *real(128, 128, [20] * 4, 1)])
-def half_precision(score, case, expected):
+def half_precision(score: Score, case: Case, expected: Expected) -> Mismatch | None:
     """Vectors in float16 lose less than 0.01 of a score: it is not summed up in float16."""
     query, *documents = (one.astype(np.float16) for one in (case.query, *case.documents))
     try:

@@ -49,7 +49,8 @@ def _function(target: str) -> Scorer:
         raise OptionError(unknown(f"function of {module}", name, functions)) from None
     if not callable(function):
         raise OptionError(f"{target!r} is not a function: {type(function).__name__}")
-    return function
+    scorer: Scorer = function
+    return scorer
 
 
 APART = "in an environment of its own, where python -m harness.audit needs numpy only: "
@@ -84,7 +85,7 @@ def harness(pool: str) -> Scorer:
         offsets = np.cumsum([0, *map(len, items)]).astype(np.int64)
         return MultiVectors([str(at) for at in range(len(items))], np.concatenate(items).astype(np.float16), offsets)
 
-    def score(query, documents):
+    def score(query: np.ndarray, documents: list[np.ndarray]) -> Any:
         queries, stored = vectors([query]), vectors(documents)
         wanted = Candidates(queries.ids, stored.ids, np.arange(len(stored))[None], "exact", 1.0)
         return sweep(
@@ -99,7 +100,7 @@ def pylate(pool: str) -> Scorer:
     """PyLate: rank.rerank."""
     rerank = needed("pylate.rank", "rerank", "pylate", APART)
 
-    def score(query, documents):
+    def score(query: np.ndarray, documents: list[np.ndarray]) -> Any:
         tokens, patches = tensors(query, documents)
         ranked = rerank([list(range(len(patches)))], [tokens], [patches], device="cpu")[0]
         return [one["score"] for one in sorted(ranked, key=lambda one: one["id"])]
@@ -112,7 +113,7 @@ def colpali(pool: str) -> Scorer:
     """colpali-engine: score_multi_vector of its processors."""
     processor = needed("colpali_engine.utils.processing_utils", "BaseVisualRetrieverProcessor", "colpali-engine", APART)
 
-    def score(query, documents):
+    def score(query: np.ndarray, documents: list[np.ndarray]) -> Any:
         tokens, patches = tensors(query, documents)
         return processor.score_multi_vector([tokens], patches, device="cpu")[0]
 
@@ -126,7 +127,7 @@ def colbert(pool: str) -> Scorer:
     import torch
     from torch.nn.utils.rnn import pad_sequence
 
-    def score(query, documents):
+    def score(query: np.ndarray, documents: list[np.ndarray]) -> Any:
         tokens, patches = tensors(query, documents)
         mask = pad_sequence([torch.ones(len(one), 1, dtype=torch.bool) for one in patches], batch_first=True)
         return padded(tokens[None], pad_sequence(patches, batch_first=True), mask)
@@ -143,7 +144,7 @@ def colbert_packed(pool: str) -> Scorer:
 
     model.try_load_torch_extensions(torch.cuda.is_available())
 
-    def score(query, documents):
+    def score(query: np.ndarray, documents: list[np.ndarray]) -> Any:
         tokens, patches = tensors(query, documents)
         return packed(tokens[None], torch.cat(patches), torch.tensor([len(one) for one in patches]))
 
@@ -155,7 +156,7 @@ def sentence_transformers(pool: str) -> Scorer:
     """sentence-transformers 6: util.maxsim."""
     maxsim = needed("sentence_transformers.util", "maxsim", "'sentence-transformers>=6'", APART)
 
-    def score(query, documents):
+    def score(query: np.ndarray, documents: list[np.ndarray]) -> Any:
         tokens, patches = tensors(query, documents)
         return maxsim([tokens], patches)[0]
 
@@ -165,4 +166,5 @@ def sentence_transformers(pool: str) -> Scorer:
 @SCORERS.register("maxsim-cpu")
 def maxsim_cpu(pool: str) -> Scorer:
     """maxsim-cpu: maxsim_scores_variable."""
-    return needed("maxsim_cpu", "maxsim_scores_variable", "maxsim-cpu")
+    scorer: Scorer = needed("maxsim_cpu", "maxsim_scores_variable", "maxsim-cpu")
+    return scorer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -29,7 +29,7 @@ class Local:
 
     def __call__(self, work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
         pool = ThreadPoolExecutor(self.threads, "engine")
-        waiting: deque = deque()
+        waiting: deque[tuple[Any, Future[Any]]] = deque()
         try:
             for item in items:
                 waiting.append((item, pool.submit(work, item)))

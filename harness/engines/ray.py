@@ -91,7 +91,8 @@ class Job:
             raise OptionError(f"on the cluster's node {socket.gethostname()} {differ}; install the same")
         with suppress(OSError):
             os.chdir(self.folder)  # for paths that are relative
-        return ray.cloudpickle.loads(self.work)
+        work: Callable[[Any], Any] = ray.cloudpickle.loads(self.work)
+        return work
 
 
 @dataclass(frozen=True)
