@@ -72,13 +72,13 @@ def _renamed(name: str) -> str:
     return name.removeprefix("pytorch_").removesuffix(".bin") + ".safetensors"
 
 
-def main(pickle: Path, place: Path) -> None:
+def main(source: Path, place: Path) -> None:
     """Read one file of tensors by name and write them. Exits with one line if it holds anything else."""
     import torch
     from safetensors.torch import save_file
 
     try:
-        weights = torch.load(pickle, map_location="cpu", weights_only=True)
+        weights = torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever torch raises on a pickle that is more than tensors, or is damaged
         raise SystemExit(f"it holds more than tensors, or is damaged: {first_line(error)}") from None
     if not isinstance(weights, dict) or not all(isinstance(weight, torch.Tensor) for weight in weights.values()):

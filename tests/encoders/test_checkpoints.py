@@ -219,7 +219,8 @@ def test_a_stanford_checkpoint_is_read_as_its_metadata_says(folders, tmp_path, r
         metadata.write_text(json.dumps({"config": json.loads(metadata.read_text())}))
     elif key:
         change(metadata, **{key: key != "mask_punctuation"})
-    assert_equal(encode(opened(folder), TEXTS, role), by_colbert_ai(folder, TEXTS, role, 64))
+    texts = [*TEXTS, "a [PAD] fox [MASK], dog [SEP] owls"]
+    assert_equal(encode(opened(folder), texts, role), by_colbert_ai(folder, texts, role, 64))
 
 
 @pytest.mark.parametrize("role", ["document", "query"])
