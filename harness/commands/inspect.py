@@ -27,7 +27,9 @@ class InspectConfig(Strict):
 
     command = "inspect"
 
-    dataset: str = option("", readers.text, "A name, a folder, or owner/name[@revision] of the hub.", argument=True)
+    dataset: str = option(
+        "", readers.text, "A name, a folder, owner/name[@revision] of the hub, or irds:ID.", argument=True
+    )
     split: str | None = option(None, readers.text, "Judged split.", "the dataset's first")
     checkpoint: str = option("minilm", readers.text, "Whose tokens are counted; none for words only.")
     format: str | None = option(
