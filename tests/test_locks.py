@@ -157,14 +157,14 @@ def test_a_question_that_is_asked_twice_at_once_is_answered_once(tmp_path, monke
     from harness.commands import eval as eval_command
 
     question = {**finished["eval"].manifest.config, "output": tmp_path}
-    started, answer = [], eval_command.answer
+    started, answer = [], eval_command.compute
 
     def counted(*arguments):
         started.append(1)
         time.sleep(0.3)
         return answer(*arguments)
 
-    monkeypatch.setattr(eval_command, "answer", counted)
+    monkeypatch.setattr(eval_command, "compute", counted)
     one, other = in_two_threads(lambda: harness.evaluate(**question))
     assert started == [1] and one.path == other.path and one.summary.equals(other.summary)
     assert [path.name for path in tmp_path.iterdir()] == [one.path.name], "no lock is left"

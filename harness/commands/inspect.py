@@ -28,7 +28,9 @@ class InspectConfig(Strict):
 
     command = "inspect"
 
-    dataset: str = option("", readers.text, "A name, a folder, or owner/name[@revision] of the hub.", argument=True)
+    dataset: str = option(
+        "", readers.text, "A name, a folder, or owner/name[@revision] of the hub, or irds:ID.", argument=True
+    )
     split: str | None = option(None, readers.text, "Which judged split to use.", "the dataset's first")
     checkpoint: str = option("minilm", readers.text, "The checkpoint whose tokens are counted; none counts only words.")
     format: str | None = option(

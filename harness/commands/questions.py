@@ -92,7 +92,7 @@ class Retrieval(Strict):
     """What commands that load a dataset and a checkpoint are asked."""
 
     dataset: str = option(
-        "stdlib", readers.text, "A name from `harness list datasets`, a folder, or owner/name of the hub."
+        "stdlib", readers.text, "A name from `harness list datasets`, a folder, owner/name of the hub, or irds:ID."
     )
     split: str | None = option(None, readers.text, "Which judged split to use.", "the dataset's first")
     checkpoint: str = option("minilm", readers.checkpoint, "minilm, a local folder, a hub id, or embeddings:FOLDER.")

@@ -213,7 +213,7 @@ def _arranged(folder: Path, rows: Sequence[int], order: np.ndarray, letters: np.
     places = np.full(len(letters), -1, np.int64)
     places[order] = np.arange(len(order))
     _deal(folder, np.split(places, np.cumsum(rows)[:-1]), files)
-    counts = np.bincount(files).tolist()
+    counts: list[int] = np.bincount(files).tolist()
     for number in range(len(counts)):
         _save(_sorted(folder / f"{number}.dealt"), _path(folder, number))
     return counts

@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from harness.corpora.base import check, read
 from harness.corpora.policy import checked
-from harness.records import Dataset
+from harness.records import Dataset, Document
 
 ROWS = 3  # of every table that are shown
 
@@ -74,19 +76,22 @@ def inspect(name: str, split: str | None = None, strict: bool = False) -> tuple[
             "document": [len(one.text.split()) for one in dataset.documents],
             "query": [len(one.text.split()) for one in dataset.queries],
         },
-        duplicates(dataset),
+        duplicates(dataset.documents),
         dataset.notes,
         _rows(dataset),
         dataset.fingerprint,
     ), dataset
 
 
-def duplicates(dataset: Dataset) -> list[list[str]]:
-    """Ids of documents with equal texts, in the order of the first of each group."""
-    groups: dict[str, list[str]] = {}
-    for document in dataset.documents:
-        groups.setdefault(document.text if document.page is None else document.page.checksum, []).append(document.id)
-    return [ids for ids in groups.values() if len(ids) > 1]
+def duplicates(documents: Sequence[Document]) -> list[list[str]]:
+    """Ids of documents with equal texts, in the order of the first of each group; texts are compared by their hash."""
+    contents = ((one.text if one.page is None else one.page.checksum) for one in documents)
+    keys = np.fromiter(map(hash, contents), np.int64, len(documents))
+    _, places, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    groups: dict[int, list[str]] = {}
+    for row in np.flatnonzero(counts[places] > 1).tolist():
+        groups.setdefault(int(places[row]), []).append(documents[row].id)
+    return list(groups.values())
 
 
 def _rows(dataset: Dataset) -> dict[str, list[tuple[str, ...]]]:

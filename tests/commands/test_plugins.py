@@ -311,5 +311,5 @@ def test_the_manifest_holds_the_source_the_time_and_the_kind_of_product(answered
 
 
 def test_another_kind_of_product_is_another_run(answered, tmp_path, monkeypatch):
-    monkeypatch.setattr("harness.scoring.product.kind", lambda device: "another")
+    monkeypatch.setattr("harness.scoring.devices.kind", lambda device: "another")
     assert harness.evaluate(**QUESTION, pool="maxsim", output=tmp_path).path != answered.path
