@@ -61,11 +61,11 @@ def families(root: Path) -> dict[str, encoders.Encoder]:
     """MiniLM under a random projection, written in the format of every family that has one."""
     origin = formats.origin("minilm")
     weight = np.random.default_rng(0).standard_normal((DIM, origin.hidden)).astype(np.float32) / origin.hidden**0.5
-    about = {**origin.about, "dim": DIM, "mask_punctuation": False}
+    metadata = {**origin.metadata, "dim": DIM, "mask_punctuation": False}
     model = formats.model_of(origin, weight)
     found = {}
     for kind in formats.FORMATS:
-        formats.write(kind, root / kind, model, about, 0)
+        formats.write(kind, root / kind, model, metadata, 0)
         found[kind] = encoders.load(str(root / kind), "float32", "cpu")
     return found
 

@@ -86,17 +86,17 @@ def xxh3(path: Path, head: bytes = b"", tail: int = 0) -> str:
 
     Against damage, not against forgery. Raises DataError if the file is missing.
     """
-    made, block = xxhash.xxh3_64(head), memoryview(bytearray(1 << 18))
+    hasher, block = xxhash.xxh3_64(head), memoryview(bytearray(1 << 18))
     try:
         with path.open("rb", buffering=0) as file:
             left = os.fstat(file.fileno()).st_size - len(head) - tail
             file.seek(len(head))
             while left > 0 and (size := file.readinto(block[:left])):
-                made.update(block[:size])
+                hasher.update(block[:size])
                 left -= size
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None
-    return made.hexdigest()
+    return hasher.hexdigest()
 
 
 @contextmanager

@@ -17,10 +17,12 @@ from hypothesis import settings
 
 import harness
 from harness.aggregators import AGGREGATORS, Aggregator, aggregator
+from harness.encoders.mending import mend_torchvision
 from harness.records import Candidates, Document, MultiVectors
 
 settings.register_profile("house", deadline=None)  # compilation falls on the first example
 settings.load_profile("house")
+mend_torchvision()
 signal.signal(signal.SIGINT, signal.default_int_handler)  # children of a background job ignore it
 
 if not torch.cuda.is_available():

@@ -82,7 +82,7 @@ def _cards(_: Place) -> list[Files]:
     }
     toy = {
         "source": "beir",
-        "about": "a toy",
+        "description": "a toy",
         "splits": ["test"],
         "url": "https://example.org/x.zip",
         "licence": "",

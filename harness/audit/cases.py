@@ -77,18 +77,18 @@ def narrow(case: Case, dim: int) -> Case:
 def smaller(case: Case) -> Iterator[Case]:
     """Cases with less in them, the largest cuts first: tokens, dimensions, documents, patches; then plainer numbers."""
     query, documents = case.query, case.documents
-    for kept in _cuts(len(query)):
-        yield Case(query[kept], documents)
-    for kept in _cuts(query.shape[1]):
-        yield Case(query[:, kept], tuple(document[:, kept] for document in documents))
+    for places in _cuts(len(query)):
+        yield Case(query[places], documents)
+    for places in _cuts(query.shape[1]):
+        yield Case(query[:, places], tuple(document[:, places] for document in documents))
     for most in (1, 2, max(case.patches) // 2):
         if 0 < most < max(case.patches):
             yield Case(query, tuple(document[:most] for document in documents))
-    for kept in _cuts(len(documents)):
-        yield Case(query, tuple(documents[at] for at in kept))
+    for places in _cuts(len(documents)):
+        yield Case(query, tuple(documents[at] for at in places))
     for at, document in enumerate(documents[:PLACES]):
-        for kept in _cuts(len(document)):
-            yield Case(query, (*documents[:at], document[kept], *documents[at + 1 :]))
+        for places in _cuts(len(document)):
+            yield Case(query, (*documents[:at], document[places], *documents[at + 1 :]))
     yield from _plainer(case)
 
 

@@ -134,23 +134,23 @@ def breaking(law: Law, case: Case, score: Score, expected: Expected) -> Countere
     return Counterexample(case, mismatch) if mismatch else None
 
 
-def shrink(found: Counterexample, breaks: Callable[[Case], Counterexample | None]) -> Counterexample:
+def shrink(smallest: Counterexample, breaks: Callable[[Case], Counterexample | None]) -> Counterexample:
     """The smallest counterexample of the same kind, wrong score or error, that cuts and plainer numbers lead to."""
     left = TRIES
     while left > 0:
-        for case in smaller(found.case):
+        for case in smaller(smallest.case):
             left -= 1
             better = None
             with contextlib.suppress(NotApplicable):
                 better = breaks(case)
-            if better and (better.mismatch is None) == (found.mismatch is None):
-                found = better
+            if better and (better.mismatch is None) == (smallest.mismatch is None):
+                smallest = better
                 break
             if left <= 0:
                 break
         else:
-            return found
-    return found
+            return smallest
+    return smallest
 
 
 def guarded(scorer: Scorer, dim: int | None = None) -> Score:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.encoders.mending import mend_torchvision
 from harness.errors import OptionError, first_line, unknown
 from harness.registry import Registry
 
@@ -59,6 +60,7 @@ APART = "in an environment of its own, where python -m harness.audit needs numpy
 
 def needed(module: str, name: str, package: str, where: str = "") -> Any:
     """A function or class of a package under audit. Raises OptionError that says how to install what has it."""
+    mend_torchvision()
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:

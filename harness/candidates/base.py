@@ -123,8 +123,8 @@ def best(scores: np.ndarray, places: np.ndarray, depth: int) -> np.ndarray:
     )
 
 
-def filled(found: Sequence[np.ndarray], depth: int) -> np.ndarray:
-    rows = np.full((len(found), depth), -1, np.int64)
-    for query, documents in enumerate(found):
+def filled(documents_by_query: Sequence[np.ndarray], depth: int) -> np.ndarray:
+    rows = np.full((len(documents_by_query), depth), -1, np.int64)
+    for query, documents in enumerate(documents_by_query):
         rows[query, : min(len(documents), depth)] = documents[:depth]
     return rows

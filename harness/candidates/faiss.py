@@ -77,7 +77,7 @@ def _ranked(
     queries: range,
 ) -> np.ndarray:
     """The best documents of some queries, int64 (queries, depth); bounds are of the tokens, offsets of the patches."""
-    found, most = [], min(widest, int(offsets[-1]))
+    ranked, most = [], min(widest, int(offsets[-1]))
     for query in queries:
         mine, asked = tokens[bounds[query] : bounds[query + 1]], min(PER_TOKEN + 1, most)
         while True:
@@ -88,8 +88,8 @@ def _ranked(
             if asked == most or (gains > 0).sum() >= depth or not tied.any():
                 break
             asked = min(8 * asked, most)  # what ties with the last find gains nothing, but may be among the best
-        found.append(documents[np.lexsort((places[documents], -gains))])
-    return filled(found, depth)
+        ranked.append(documents[np.lexsort((places[documents], -gains))])
+    return filled(ranked, depth)
 
 
 def _gains(gain: np.ndarray, patches: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

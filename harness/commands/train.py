@@ -300,8 +300,8 @@ def write(folder: Path, config: TrainConfig, material: Material, model: Any, wei
     made = model.checkpoint.model if not frozen else formats.model_of(material.origin, weight)
     if frozen:
         made.linear.weight.data.copy_(model.weight.detach().cpu())
-    about = {**material.origin.about, "frozen_backbone": frozen}
-    formats.write(config.format, folder, made, about, config.length)
+    metadata = {**material.origin.metadata, "frozen_backbone": frozen}
+    formats.write(config.format, folder, made, metadata, config.length)
 
 
 def show(training: Training, config: TrainConfig, console: Console) -> int:

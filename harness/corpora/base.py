@@ -53,7 +53,7 @@ def _local(folder: Path, card: Card | None = None) -> Card:
     assert layout is not None
     card = replace(card or Card(folder.name), source=layout, folder=folder)
     found = sorted(set(LAYOUTS[layout].splits(folder, card)) or {"test"}, key=lambda split: (split != "test", split))
-    return replace(card, splits=found, about=card.about or f"a {LAYOUTS[layout].ABOUT}: {folder}")
+    return replace(card, splits=found, description=card.description or f"a {LAYOUTS[layout].ABOUT}: {folder}")
 
 
 def check(name: str, split: str | None = None) -> Card:

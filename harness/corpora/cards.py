@@ -32,7 +32,7 @@ class Card:
 
     name: str
     source: str = ""
-    about: str = ""
+    description: str = ""
     group: str = ""
     splits: Sequence[str] = ("test",)
     url: str | None = None

@@ -33,7 +33,7 @@ BATCH = 1024  # documents that are made at once
 
 
 @dataclass
-class About:
+class Summary:
     """What a folder of documents holds, and what is to be said of the rows that they were read from.
 
     rows, sums: number of documents and xxh3 of every file; again, torn: ids given again with the same text, or with
@@ -47,7 +47,7 @@ class About:
     torn: Named = field(default_factory=Named)
     broken: Named = field(default_factory=Named)
     blank: list[str] = field(default_factory=list)
-    said: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 class Documents(Sequence[Document]):
@@ -56,13 +56,13 @@ class Documents(Sequence[Document]):
     batches: what the files held, where they are gone.
     """
 
-    def __init__(self, folder: Path, about: About, batches: Sequence[pyarrow.RecordBatch] = ()):
-        self.folder, self.about, self.batches = folder, about, batches
-        self.starts = [0, *itertools.accumulate(about.rows)]
+    def __init__(self, folder: Path, summary: Summary, batches: Sequence[pyarrow.RecordBatch] = ()):
+        self.folder, self.summary, self.batches = folder, summary, batches
+        self.starts = [0, *itertools.accumulate(summary.rows)]
         self._last: tuple[int, pyarrow.RecordBatch] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Documents, (self.folder.absolute(), self.about, self.batches)
+        return Documents, (self.folder.absolute(), self.summary, self.batches)
 
     def __len__(self) -> int:
         return self.starts[-1]
@@ -90,7 +90,7 @@ class Documents(Sequence[Document]):
         return self._between(0, len(self))
 
     def _between(self, start: int, stop: int) -> Iterator[Document]:
-        for number, (first, rows) in enumerate(zip(self.starts, self.about.rows, strict=False)):
+        for number, (first, rows) in enumerate(zip(self.starts, self.summary.rows, strict=False)):
             low, high = max(start - first, 0), min(stop - first, rows)
             if low < high:
                 yield from _documents(self._batch(number).slice(low, high - low))
@@ -100,22 +100,22 @@ class Documents(Sequence[Document]):
 
     def ids(self) -> Iterator[str]:
         """The ids in order; no text is read."""
-        for number in range(len(self.about.rows)):
+        for number in range(len(self.summary.rows)):
             yield from self._batch(number).column("id").to_pylist()
 
     def find(self, names: Collection[str]) -> Iterator[Document]:
         """The documents that have these ids, in order; no other text is read."""
-        for number in range(len(self.about.rows)):
+        for number in range(len(self.summary.rows)):
             batch = self._batch(number)
             if rows := [row for row, name in enumerate(batch.column("id").to_pylist()) if name in names]:
                 yield from _documents(batch.take(rows))
 
 
-def fetch(key: str, read: Callable[[], Iterable[Document]], said: Callable[[], dict[str, Any] | None]) -> Documents:
+def fetch(key: str, read: Callable[[], Iterable[Document]], gather: Callable[[], dict[str, Any] | None]) -> Documents:
     """Documents from the cache, or read and written there. key: names all that they are read from.
 
-    said: called after reading: what is to be kept beside the documents; None if something is wrong with what was read:
-    then only what is said of the documents is returned, and none of them.
+    gather: called after reading: what is to be kept beside the documents; None if something is wrong with what was
+    read: then only what is said of the documents is returned, and none of them.
     """
     folder = cache_folder() / "documents" / key
     if (found := _cached(folder)) is not None:
@@ -126,23 +126,23 @@ def fetch(key: str, read: Callable[[], Iterable[Document]], said: Callable[[], d
         work = folder.with_name(f".{key}.part")
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
-        about = write(read(), work)
-        if (facts := said()) is None:
+        summary = write(read(), work)
+        if (facts := gather()) is None:
             shutil.rmtree(work)
-            return Documents(folder, replace(about, rows=[]))
-        about = replace(about, said=facts, sums=list(map(xxh3, _paths(work, about))))
+            return Documents(folder, replace(summary, rows=[]))
+        summary = replace(summary, facts=facts, sums=list(map(xxh3, _paths(work, summary))))
         with sealed(work / ABOUT) as save:
-            save(json.dumps(asdict(about)).encode())
+            save(json.dumps(asdict(summary)).encode())
         shutil.rmtree(folder, ignore_errors=True)
         work.rename(folder)
-    return Documents(folder, about)
+    return Documents(folder, summary)
 
 
 def in_memory(documents: Iterable[Document]) -> Documents:
     """Documents of a collection that is made, not read from files."""
     with tempfile.TemporaryDirectory(prefix="harness-") as work:
-        about = write(documents, Path(work))
-        return Documents(Path(), about, [_opened(path, mapped=False) for path in _paths(Path(work), about)])
+        summary = write(documents, Path(work))
+        return Documents(Path(), summary, [_opened(path, mapped=False) for path in _paths(Path(work), summary)])
 
 
 def _cached(folder: Path) -> Documents | None:
@@ -151,25 +151,25 @@ def _cached(folder: Path) -> Documents | None:
         return None
     held: dict[str, Any] = json.loads(content)
     names: dict[str, Any] = {name: Named(**held.pop(name)) for name in NAMED}
-    about = About(**held, **names)
-    found = Documents(folder, about)
-    sums = zip(_paths(folder, about), about.sums, strict=True)
+    summary = Summary(**held, **names)
+    found = Documents(folder, summary)
+    sums = zip(_paths(folder, summary), summary.sums, strict=True)
     return found if all(path.exists() and xxh3(path) == known for path, known in sums) else None
 
 
-def write(documents: Iterable[Document], folder: Path) -> About:
+def write(documents: Iterable[Document], folder: Path) -> Summary:
     """Fill a folder: every id once, the first that is read, in the order of length and letters, those with text."""
     import pyarrow
     from pyarrow import compute
 
-    about, ids, facts = About(), [], []
+    summary, ids, facts = Summary(), [], []
     for number, batch in enumerate(_batches(documents)):
-        record = _record(batch, about.broken)
+        record = _record(batch, summary.broken)
         _save(record, folder / f"{number:05d}.read")
         ids.append(record.column("id"))
         facts.append(_facts(batch))
     if not ids:
-        return about
+        return summary
     rows = list(map(len, ids))
     names, (letters, contents, blank) = pyarrow.concat_arrays(ids), np.concatenate(facts, axis=1)
     del ids, facts  # of millions each is much
@@ -178,15 +178,15 @@ def write(documents: Iterable[Document], folder: Path) -> About:
     again = _again(names, order)
     first = order[np.maximum.accumulate(np.where(again, 0, np.arange(len(order))))]
     same = contents[order] == contents[first]
-    about.again, about.torn = (
+    summary.again, summary.torn = (
         Named(len(repeated), names.take(pyarrow.array(repeated[:SHOWN])).to_pylist())
         for repeated in (np.sort(order[again & same]), np.sort(order[again & ~same]))
     )
     empty = blank[order].astype(bool)
-    about.blank = names.take(pyarrow.array(order[empty & ~again])).to_pylist()
+    summary.blank = names.take(pyarrow.array(order[empty & ~again])).to_pylist()
     del places, names, contents, first, same, blank
-    about.rows = _arranged(folder, rows, order[~(empty | again)], letters)
-    return about
+    summary.rows = _arranged(folder, rows, order[~(empty | again)], letters)
+    return summary
 
 
 def _again(names: pyarrow.Array, order: np.ndarray) -> np.ndarray:
@@ -280,16 +280,22 @@ def _record(batch: Sequence[Document], broken: Named) -> pyarrow.RecordBatch:
     """The documents as columns; of what UTF-8 cannot hold, the ids are added to the broken ones."""
     import pyarrow
 
-    columns = {"id": [one.id for one in batch], "text": [one.text for one in batch]}
-    columns["title"] = [one.title for one in batch]
-    pages = [one.page and f"{one.page.checksum} {one.page.path}".encode(errors="surrogateescape") for one in batch]
+    columns = {"id": [document.id for document in batch], "text": [document.text for document in batch]}
+    columns["title"] = [document.title for document in batch]
+    pages = [
+        document.page and f"{document.page.checksum} {document.page.path}".encode(errors="surrogateescape")
+        for document in batch
+    ]
     try:
         held = {name: pyarrow.array(values, pyarrow.large_string()) for name, values in columns.items()}
     except UnicodeEncodeError:
-        for one in batch:
-            if not encodable(one.id + one.text):
-                broken.add(one.id)
-        mended = [Document(_mended(one.id), _mended(one.text), one.page, _mended(one.title)) for one in batch]
+        for document in batch:
+            if not encodable(document.id + document.text):
+                broken.add(document.id)
+        mended = [
+            Document(_mended(document.id), _mended(document.text), document.page, _mended(document.title))
+            for document in batch
+        ]
         return _record(mended, broken)
     return pyarrow.record_batch(held | {"page": pyarrow.array(pages, pyarrow.binary())})
 
@@ -324,8 +330,8 @@ def _path(folder: Path, number: int) -> Path:
     return folder / f"{number:05d}.arrow"
 
 
-def _paths(folder: Path, about: About) -> list[Path]:
-    return [_path(folder, number) for number in range(len(about.rows))]
+def _paths(folder: Path, summary: Summary) -> list[Path]:
+    return [_path(folder, number) for number in range(len(summary.rows))]
 
 
 def _save(rows: pyarrow.RecordBatch, path: Path) -> None:

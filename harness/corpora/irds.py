@@ -35,20 +35,20 @@ def irds(card: Card, split: str) -> Collection:
     package, dataset, name = _opened(card, split)
     if lacking := [part for part in PARTS if not getattr(dataset, f"has_{part}")()]:
         raise DataError(f"dataset {card.name!r} has no {' and no '.join(lacking)}; give one of its subsets with them")
-    found = Collection(version=f"{PREFIX}{name}")
-    judgments, place = Judgments(card, found.problems), Reading(Path(name), found.problems)
+    collection = Collection(version=f"{PREFIX}{name}")
+    judgments, place = Judgments(card, collection.problems), Reading(Path(name), collection.problems)
     try:
         key = digest(PREFIX, name, getattr(package, "__version__", ""))
-        found.documents = documents.fetch(key, lambda: _documents(dataset), dict)
-        found.queries = [Query(query.query_id, _text(query, QUERIES, "title")) for query in dataset.queries_iter()]
+        collection.documents = documents.fetch(key, lambda: _documents(dataset), dict)
+        collection.queries = [Query(query.query_id, _text(query, QUERIES, "title")) for query in dataset.queries_iter()]
         for number, one in enumerate(dataset.qrels_iter(), 1):
             judgments.add(number, {"query": one.query_id, "document": one.doc_id, "grade": one.relevance}, place)
     except DataError:
         raise
     except Exception as error:  # what downloads and parses raise has no base class
         raise DataError(f"{PREFIX}{name} could not be read ({type(error).__name__}: {first_line(error)})") from None
-    found.qrels = judgments.qrels
-    return found
+    collection.qrels = judgments.qrels
+    return collection
 
 
 def _opened(card: Card, split: str) -> tuple[Any, Any, str]:

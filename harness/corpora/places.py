@@ -53,16 +53,16 @@ def _found(base: Path, word: str, endings: Sequence[str], kind: Callable[[str, s
 
 def judged(folder: Path, config: str | None = None) -> Splits:
     """The files of judgments by split, beside the documents, in a folder of theirs, or in one named ``NAME-qrels``."""
-    if found := files(folder, QRELS, JUDGED, config):
-        return _named(found)
+    if by_split := files(folder, QRELS, JUDGED, config):
+        return _named(by_split)
     for name in UNNAMED:
-        found = {}
+        by_split = {}
         for path in _inside(folder / name):
             other = any(_exact(_bare(path), word) is not None for word in (*DOCUMENTS, *QUERIES))
             if _readable(path, JUDGED) and not other:
-                found.setdefault(_bare(path), []).append(path)
-        if found:
-            return _named(found)
+                by_split.setdefault(_bare(path), []).append(path)
+        if by_split:
+            return _named(by_split)
     beside = folder.parent / f"{folder.name}-qrels"
     return _named({_bare(path): [path] for path in _inside(beside) if _readable(path, JUDGED)})
 
@@ -90,9 +90,9 @@ def of_names(folder: Path, names: Sequence[str]) -> Splits:
     return {name: _one_format(paths, TABLES) for name, paths in found.items() if paths}
 
 
-def of_split(found: Splits, split: str) -> list[Path]:
+def of_split(by_split: Splits, split: str) -> list[Path]:
     """The files of a split, those that name none, or all: one corpus serves several splits."""
-    return found.get(split) or found.get("") or [path for paths in found.values() for path in paths]
+    return by_split.get(split) or by_split.get("") or [path for paths in by_split.values() for path in paths]
 
 
 def configs(folder: Path) -> list[str]:
@@ -151,8 +151,8 @@ def _split(path: Path, folder: Path, word: str) -> str:
     return rest if rest is not None else bare
 
 
-def _named(found: Splits) -> Splits:
-    return {split or "test": paths for split, paths in found.items()}
+def _named(by_split: Splits) -> Splits:
+    return {split or "test": paths for split, paths in by_split.items()}
 
 
 def _one_format(paths: list[Path], endings: Sequence[str]) -> list[Path]:

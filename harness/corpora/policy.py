@@ -30,18 +30,18 @@ def checked(card: Card, split: str, raw: Collection, limit: int | None = None, s
     """
     problems, notes = raw.problems, raw.notes
     documents = raw.documents if isinstance(raw.documents, Documents) else in_memory(raw.documents)
-    about = documents.about
-    _say_repeated("document", about.again, about.torn, problems, notes)
+    summary = documents.summary
+    _say_repeated("document", summary.again, summary.torn, problems, notes)
     queries = _once(raw.queries, problems, notes)
-    _say_broken(about.broken, problems)
+    _say_broken(summary.broken, problems)
     _say_broken([query.id for query in queries if not encodable(query.id + query.text)], problems)
     qrels = _judged_once(raw.qrels, problems, notes)
     problems.stop(DataError)
     queries.sort(key=lambda query: _place(query.id))
     qrels.sort(key=lambda qrel: (_place(qrel.query_id), _place(qrel.doc_id)))
-    if about.blank:
-        what = f"{counted(len(about.blank), 'document')} without text, never retrieved"
-        notes.mend(what, about.blank, ": judgments of them count as misses")
+    if summary.blank:
+        what = f"{counted(len(summary.blank), 'document')} without text, never retrieved"
+        notes.mend(what, summary.blank, ": judgments of them count as misses")
     qrels = _of_queries(qrels, queries, raw, problems, notes)
     _of_documents(qrels, documents, problems, notes)
     problems.stop(DataError)
@@ -82,22 +82,22 @@ def _assemble(
     if limit is not None and limit < len(chosen):
         notes.say(f"limited to the first {limit:,} of {counted(len(chosen), 'query')}")
         chosen = chosen[:limit]
-    kept = {query.id for query in chosen}
-    exclusion.say({name: same for name, same in pairs.items() if name in kept}, card.same_ids_are_same, notes)
+    chosen_ids = {query.id for query in chosen}
+    exclusion.say({name: same for name, same in pairs.items() if name in chosen_ids}, card.same_ids_are_same, notes)
     encoded = Named()
     for name in itertools.chain((query.id for query in chosen), documents.ids()):
         if unfit(name):
             encoded.add(name)
     if encoded:
         notes.mend(f"{counted(len(encoded), 'id')} percent-encoded in TREC files, verbatim elsewhere", encoded)
-    judged = [qrel for qrel in judged if qrel.query_id in kept]
-    excluded = {name: never for name, never in excluded.items() if name in kept}
+    judged = [qrel for qrel in judged if qrel.query_id in chosen_ids]
+    excluded = {name: never for name, never in excluded.items() if name in chosen_ids}
     fingerprint = _fingerprint(raw.version, documents, chosen, judged, excluded)
     return Dataset(card.name, split, documents, chosen, judged, fingerprint, notes.all, excluded)
 
 
-def _joined(one: Mapping[str, frozenset[str]], other: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
-    return {name: one.get(name, frozenset()) | other.get(name, frozenset()) for name in [*one, *other]}
+def _joined(left: Mapping[str, frozenset[str]], right: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
+    return {name: left.get(name, frozenset()) | right.get(name, frozenset()) for name in [*left, *right]}
 
 
 def _once(items: Sequence[Query], problems: Problems, notes: Notes) -> list[Query]:
@@ -167,7 +167,7 @@ def _of_queries(
 def _of_documents(qrels: Sequence[Qrel], documents: Documents, problems: Problems, notes: Notes) -> None:
     """What is to be said of judged documents that are not there; that all are not is a mistake."""
     judged = dict.fromkeys(qrel.doc_id for qrel in qrels)
-    known, empty = {name for name in documents.ids() if name in judged}, set(documents.about.blank)
+    known, empty = {name for name in documents.ids() if name in judged}, set(documents.summary.blank)
     lost = [name for name in judged if name not in known]
     if lost and len(lost) == len(judged):
         what = f"none of the {counted(len(judged), 'judged document')} is in the collection: {examples(lost)}"

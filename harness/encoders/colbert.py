@@ -45,16 +45,16 @@ class ColBERT(TextEncoder):
     def __init__(self, folder: Path, dtype: str, device: str, trust: bool = False, bare: bool = False):
         check_files(folder)
         self.folder, self.dtype, self.device, self.limit = folder, dtype, device, positions(folder)
-        self.about, self.bare, self.vocabulary = stanford.about(folder, self.limit), bare, folder
+        self.metadata, self.bare, self.vocabulary = stanford.metadata(folder, self.limit), bare, folder
         self.code = own_code(folder, trust)
         self.fingerprint = (
-            stanford.backbone(folder, self.about) if bare else identity(folder, more=[stanford.METADATA, *self.code])
+            stanford.backbone(folder, self.metadata) if bare else identity(folder, more=[stanford.METADATA, *self.code])
         )
 
     @functools.cached_property
     def backbone(self) -> ColBERT | None:
         """The encoder whose cached vectors this one projects, where training left the backbone as it was."""
-        frozen = self.about["frozen_backbone"] and not self.bare
+        frozen = self.metadata["frozen_backbone"] and not self.bare
         if not frozen:
             return None
         bare = ColBERT(self.folder, self.dtype, self.device, bool(self.code), bare=True)
@@ -87,8 +87,8 @@ class ColBERT(TextEncoder):
 
                 model_class(place)  # where this fails, Checkpoint would go on with another model's class
                 # model_name: Checkpoint would ask the hub for it, and run its code
-                about = {key: value for key, value in self.about.items() if key != "frozen_backbone"}
-                config = ColBERTConfig(**about, doc_maxlen=self.limit, model_name=None)
+                metadata = {key: value for key, value in self.metadata.items() if key != "frozen_backbone"}
+                config = ColBERTConfig(**metadata, doc_maxlen=self.limit, model_name=None)
                 checkpoint = Checkpoint(place, config, verbose=0)
                 checkpoint.model.to(self.device)
                 for weight in checkpoint.model.parameters():  # no buffers: angles of rotary positions stay exact
@@ -99,7 +99,7 @@ class ColBERT(TextEncoder):
             line = " ".join(str(error).split())[:300] or type(error).__name__
             raise DataError(f"checkpoint {self.folder} cannot be loaded: {line}") from None
         checkpoint.amp_manager.activated = False  # vectors of the dtype that was asked for, not of autocast
-        if not self.about["mask_punctuation"]:
+        if not self.metadata["mask_punctuation"]:
             checkpoint.skiplist = {}  # colbert-ai 0.2.22 sets none here, and then fails on documents
         self._check(checkpoint, stored)
         if self.bare:
@@ -107,7 +107,7 @@ class ColBERT(TextEncoder):
         return checkpoint
 
     def _check_projection(self, stored: dict[str, list[int]]) -> None:
-        shape, dim = stored.get(stanford.LINEAR), self.about["dim"]
+        shape, dim = stored.get(stanford.LINEAR), self.metadata["dim"]
         if shape is not None and shape[0] != dim:
             line = (
                 f"{self.folder / stanford.METADATA} says dim {dim}, but linear.weight in the weights has shape {shape}"
@@ -122,47 +122,47 @@ class ColBERT(TextEncoder):
         check_vocabulary(self.folder, checkpoint.raw_tokenizer, checkpoint.bert)
         queries, documents = checkpoint.query_tokenizer, checkpoint.doc_tokenizer
         needs = {
-            self.about["query_token_id"]: queries.Q_marker_token_id,
+            self.metadata["query_token_id"]: queries.Q_marker_token_id,
             "[MASK]": queries.mask_token_id,
-            self.about["doc_token_id"]: documents.D_marker_token_id,
+            self.metadata["doc_token_id"]: documents.D_marker_token_id,
         }
         if absent := [token for token, number in needs.items() if number is None]:
             raise DataError(f"checkpoint {self.folder}: its tokenizer has no {examples(absent)}")
 
     def facts(self, role: str) -> dict[str, Any]:
-        about, computed = self.about, packages.of("colbert-ai", *packages.MODELS)
+        metadata, computed = self.metadata, packages.of("colbert-ai", *packages.MODELS)
         common = {"family": "colbert", "role": role, "norm": "l2", "dtype": self.dtype, "packages": computed}
         if self.bare or self.backbone:
             common["projection"] = "none" if self.bare else "of the backbone's float16 vectors"
         if role == "query":
-            attended = about["attend_to_mask_tokens"]
+            attended = metadata["attend_to_mask_tokens"]
             return {
                 **common,
-                "marker": about["query_token_id"],
-                "limit": about["query_maxlen"],
+                "marker": metadata["query_token_id"],
+                "limit": metadata["query_maxlen"],
                 "expanded": "with the tokenizer's mask, unless that is its padding",
                 "attended": attended,
             }
-        skipped = "punctuation" if about["mask_punctuation"] else "nothing"
-        return {**common, "marker": about["doc_token_id"], "limit": self.limit, "skipped": skipped}
+        skipped = "punctuation" if metadata["mask_punctuation"] else "nothing"
+        return {**common, "marker": metadata["doc_token_id"], "limit": self.limit, "skipped": skipped}
 
     def reading(self, role: str) -> Reading:
-        checkpoint, about = self.loaded, self.about
+        checkpoint, metadata = self.loaded, self.metadata
         padding = frozenset({checkpoint.pad_token} - {None})
         if role == "document":
             tokens = checkpoint.doc_tokenizer
             punctuation = {id for id in checkpoint.skiplist if isinstance(id, int)}
-            marker = Marker(tokens.D_marker_token_id, about["doc_token_id"])
+            marker = Marker(tokens.D_marker_token_id, metadata["doc_token_id"])
             return Reading(tokens.tok, self.limit, marker, skipped=padding | punctuation)
-        tokens, length = checkpoint.query_tokenizer, about["query_maxlen"]
-        marker, mask = Marker(tokens.Q_marker_token_id, about["query_token_id"]), tokens.mask_token_id
+        tokens, length = checkpoint.query_tokenizer, metadata["query_maxlen"]
+        marker, mask = Marker(tokens.Q_marker_token_id, metadata["query_token_id"]), tokens.mask_token_id
         return Reading(
             tokens.tok,
             length,
             marker,
             least=length,
             fill=mask,
-            attends=about["attend_to_mask_tokens"],
+            attends=metadata["attend_to_mask_tokens"],
             skipped=padding & {mask},
             replaced=padding - {mask},
         )

@@ -189,10 +189,10 @@ def _processor(kind: files.Kind, folders: Sequence[Path]) -> Any:
         raise DataError(f"{folders[0]} has no {names[0]}; copy it from the model it was trained from")
 
     tokenizer = tokenizer_of(place(*TOKENIZER))
-    about = place("preprocessor_config.json", "processor_config.json")
+    metadata = place("preprocessor_config.json", "processor_config.json")
     # transformers 5 has one for Pillow beside one for torchvision, which it names as transformers 4 names Pillow's
     images = getattr(transformers, f"{kind.images}Pil", None) or getattr(transformers, kind.images)
-    images = images.from_pretrained(about)
+    images = images.from_pretrained(metadata)
     whole = getattr(importlib.import_module(kind.module), kind.processor)
     parts, attributes = [images, tokenizer], {}
     if hasattr(whole, "attributes"):  # transformers 4
@@ -200,4 +200,4 @@ def _processor(kind: files.Kind, folders: Sequence[Path]) -> Any:
     elif "video_processor" in whole.get_attributes():
         parts.append(getattr(transformers, kind.images.replace("Image", "Video"))())
     made: Any = type(kind.processor, (whole,), attributes)
-    return made.from_args_and_dict(parts, whole.get_processor_dict(about)[0])
+    return made.from_args_and_dict(parts, whole.get_processor_dict(metadata)[0])

@@ -97,17 +97,17 @@ def kind_of(folder: Path, base: Path) -> Kind:
 def check_weights(folder: Path, names: Sequence[str] = WEIGHTS) -> list[Path]:
     """The safetensors files of a folder. Raises DataError if one is missing or is pickled."""
     files.check_weights(folder, names)
-    found = next(folder / name for name in names if (folder / name).exists())
-    if found.suffix != ".json":
-        return [found]
-    parts = settings(found).get("weight_map")
+    path = next(folder / name for name in names if (folder / name).exists())
+    if path.suffix != ".json":
+        return [path]
+    parts = settings(path).get("weight_map")
     if not isinstance(parts, dict) or not parts:
-        raise DataError(f"{found} cannot be read: it has no weight_map")
+        raise DataError(f"{path} cannot be read: it has no weight_map")
     shards = sorted({str(part) for part in parts.values()})
     if strange := [name for name in shards if not name.endswith(".safetensors") or len(Path(name).parts) > 1]:
-        raise DataError(f"{found} names {examples(strange)}; weights are read from safetensors files beside it alone")
+        raise DataError(f"{path} names {examples(strange)}; weights are read from safetensors files beside it alone")
     if absent := [name for name in shards if not (folder / name).exists()]:
-        raise DataError(f"{found} names {examples(absent)}, which is missing; fetch the checkpoint again")
+        raise DataError(f"{path} names {examples(absent)}, which is missing; fetch the checkpoint again")
     return [folder / name for name in shards]
 
 

@@ -138,19 +138,19 @@ class Trained(Concepts):
 
         super().__init__(dtype, device)
         try:
-            about = json.loads((folder / "world.json").read_text())
-            self.fingerprint = digest(about, checksum(folder / "network.safetensors"))
-            self.key = about["key"]
-            self.trained = network(about["dim"], about["width"], np.random.default_rng(0))
+            metadata = json.loads((folder / "world.json").read_text())
+            self.fingerprint = digest(metadata, checksum(folder / "network.safetensors"))
+            self.key = metadata["key"]
+            self.trained = network(metadata["dim"], metadata["width"], np.random.default_rng(0))
             self.trained.load_state_dict(load_file(folder / "network.safetensors"))
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise DataError(f"checkpoint {folder} cannot be loaded: {first_line(error)}") from None
 
 
-def save(folder: Path, trained: torch.nn.Sequential, about: dict[str, Any]) -> None:
+def save(folder: Path, trained: torch.nn.Sequential, metadata: dict[str, Any]) -> None:
     """Write a checkpoint. about: at least the world's key, dim and the network's width."""
     from safetensors.torch import save as serialise
 
     state = {name: weights.detach().cpu().contiguous() for name, weights in trained.state_dict().items()}
     write_atomically(folder / "network.safetensors", serialise(state))
-    write_atomically(folder / "world.json", json.dumps(about, indent=1).encode())
+    write_atomically(folder / "world.json", json.dumps(metadata, indent=1).encode())

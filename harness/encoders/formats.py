@@ -42,7 +42,7 @@ class Origin:
     """
 
     folder: Path
-    about: dict[str, Any]
+    metadata: dict[str, Any]
     projection: np.ndarray | None
     expands: bool = False
 
@@ -67,7 +67,9 @@ def origin(name: str) -> Origin:
     if family == "ColBERT":
         check_files(folder)
         own_code(folder, trust=False)
-        return Origin(folder, stanford.about(folder, positions(folder)), stanford.projection(folder), _expands(folder))
+        return Origin(
+            folder, stanford.metadata(folder, positions(folder)), stanford.projection(folder), _expands(folder)
+        )
     if family == "PyLate":
         return _from_pylate(pylate.PyLate(folder, "float32", "cpu"))
     raise DataError(f"checkpoint {name!r} ({family}) cannot be trained; {WANTED}")
@@ -81,28 +83,28 @@ def _expands(folder: Path) -> bool:
 
 def _from_pylate(encoder: pylate.PyLate) -> Origin:
     """A PyLate checkpoint in Stanford's keys. Raises DataError for what those cannot say."""
-    about = encoder.about
+    metadata = encoder.metadata
     _, _, layers = encoder.loaded
     plain = len(layers) == 1 and layers[0].bias is None and not layers[0].residual
     reasons = {
         "its Dense layers are not one plain projection": not plain or type(layers[0].activation).__name__ != "Identity",
-        "skiplist_words are not the punctuation": set(about["skiplist_words"]) - set(string.punctuation)
-        or 0 < len(about["skiplist_words"]) < len(string.punctuation),
+        "skiplist_words are not the punctuation": set(metadata["skiplist_words"]) - set(string.punctuation)
+        or 0 < len(metadata["skiplist_words"]) < len(string.punctuation),
         "it puts a prompt before every text": encoder.prompt,
-        "a prefix is empty": not (about["query_prefix"] and about["document_prefix"]),
+        "a prefix is empty": not (metadata["query_prefix"] and metadata["document_prefix"]),
     }
     if found := [reason for reason, holds in reasons.items() if holds]:
         raise DataError(f"checkpoint {encoder.folder} cannot be trained further: {', '.join(found)}")
     keys = {
-        "query_token_id": about["query_prefix"],
-        "doc_token_id": about["document_prefix"],
-        "query_maxlen": about["query_length"],
+        "query_token_id": metadata["query_prefix"],
+        "doc_token_id": metadata["document_prefix"],
+        "query_maxlen": metadata["query_length"],
         "dim": len(layers[0].weight),
-        "mask_punctuation": bool(about["skiplist_words"]),
-        "attend_to_mask_tokens": about["attend_to_expansion_tokens"],
+        "mask_punctuation": bool(metadata["skiplist_words"]),
+        "attend_to_mask_tokens": metadata["attend_to_expansion_tokens"],
     }
     return Origin(
-        encoder.base, stanford.DEFAULTS | keys, layers[0].weight.float().cpu().numpy(), about["do_query_expansion"]
+        encoder.base, stanford.DEFAULTS | keys, layers[0].weight.float().cpu().numpy(), metadata["do_query_expansion"]
     )
 
 
@@ -112,7 +114,7 @@ def model_of(start: Origin, weight: np.ndarray) -> Any:
         made = _loaded(start, weight)
     known = made.raw_tokenizer.get_vocab()
     markers = ("query_token_id", "doc_token_id")
-    if absent := [start.about[key] for key in markers if start.about[key] not in known]:
+    if absent := [start.metadata[key] for key in markers if start.metadata[key] not in known]:
         raise DataError(f"checkpoint {start.folder}: its tokenizer has no {', '.join(absent)} to mark texts with")
     return made.eval()
 
@@ -147,22 +149,22 @@ def _settle_mask(tokenizer: Any, start: Origin) -> None:
 
 def cached(start: Origin, root: Path) -> Path:
     """The backbone as a Stanford checkpoint under the cache, its projection the identity: what trainings share."""
-    about = {**start.about, "dim": start.hidden, "frozen_backbone": False}
-    folder = root / "backbones" / digest(identity(start.folder), about, start.expands)
+    metadata = {**start.metadata, "dim": start.hidden, "frozen_backbone": False}
+    folder = root / "backbones" / digest(identity(start.folder), metadata, start.expands)
     if not (folder / stanford.METADATA).exists():
         with lock(folder, "writing this backbone"):
             if not (folder / stanford.METADATA).exists():
-                write("colbert", folder, model_of(start, np.eye(start.hidden, dtype=np.float32)), about, 0)
+                write("colbert", folder, model_of(start, np.eye(start.hidden, dtype=np.float32)), metadata, 0)
     return folder
 
 
-def write(kind: str, folder: Path, model: Any, about: dict[str, Any], length: int) -> None:
+def write(kind: str, folder: Path, model: Any, metadata: dict[str, Any], length: int) -> None:
     """Write a checkpoint; the file it is recognised by comes last, so that a half-written one is none."""
     part = folder / ".part"
     shutil.rmtree(part, ignore_errors=True)
     try:
         part.mkdir(parents=True)
-        FORMATS[kind](part, model, about, length)
+        FORMATS[kind](part, model, metadata, length)
         for path in _in_order(part):
             (folder / path.relative_to(part)).parent.mkdir(parents=True, exist_ok=True)
             path.replace(folder / path.relative_to(part))
@@ -176,29 +178,29 @@ def _in_order(part: Path) -> Iterator[Path]:
 
 
 @FORMATS.register("colbert")
-def write_stanford(folder: Path, model: Any, about: dict[str, Any], length: int) -> None:
+def write_stanford(folder: Path, model: Any, metadata: dict[str, Any], length: int) -> None:
     """Stanford's format, as colbert-ai itself saves and loads it."""
     model.save_pretrained(folder)
     model.raw_tokenizer.save_pretrained(folder)
-    metadata = {**about, "doc_maxlen": length, "similarity": "cosine"}
+    metadata = {**metadata, "doc_maxlen": length, "similarity": "cosine"}
     write_atomically(folder / stanford.METADATA, json.dumps(metadata, indent=1).encode())
 
 
 @FORMATS.register("pylate")
-def write_pylate(folder: Path, model: Any, about: dict[str, Any], length: int) -> None:
+def write_pylate(folder: Path, model: Any, metadata: dict[str, Any], length: int) -> None:
     """A sentence-transformers folder with PyLate's keys: a Transformer, and a Dense layer that PyLate makes its own."""
     model.LM.save_pretrained(folder)
     tokenizer = model.raw_tokenizer
     tokenizer.save_pretrained(folder)
     listed = [("", "sentence_transformers.models.Transformer"), ("1_Dense", "sentence_transformers.models.Dense")]
     keys = {
-        "query_prefix": about["query_token_id"],
-        "document_prefix": about["doc_token_id"],
-        "query_length": about["query_maxlen"],
+        "query_prefix": metadata["query_token_id"],
+        "document_prefix": metadata["doc_token_id"],
+        "query_length": metadata["query_maxlen"],
         "document_length": length,
-        "attend_to_expansion_tokens": about["attend_to_mask_tokens"],
+        "attend_to_expansion_tokens": metadata["attend_to_mask_tokens"],
         "do_query_expansion": tokenizer.mask_token_id != tokenizer.pad_token_id,
-        "skiplist_words": list(string.punctuation) if about["mask_punctuation"] else [],
+        "skiplist_words": list(string.punctuation) if metadata["mask_punctuation"] else [],
     }
     _write_dense(folder / "1_Dense", model, {})
     _write_json(folder / "modules.json", _listed(listed))
@@ -207,14 +209,14 @@ def write_pylate(folder: Path, model: Any, about: dict[str, Any], length: int) -
 
 
 @FORMATS.register("sentence-transformers")
-def write_multivector(folder: Path, model: Any, about: dict[str, Any], length: int) -> None:
+def write_multivector(folder: Path, model: Any, metadata: dict[str, Any], length: int) -> None:
     """A ``MultiVectorEncoder`` of sentence-transformers 6. Its markers are prompts, which its tokenizer keeps whole."""
     from transformers import AddedToken
 
     model.LM.save_pretrained(folder)
     model.raw_tokenizer.save_pretrained(folder)
     tokenizer = tokenizer_of(folder)
-    markers = {"query": about["query_token_id"], "document": about["doc_token_id"]}
+    markers = {"query": metadata["query_token_id"], "document": metadata["doc_token_id"]}
     whole = [AddedToken(marker, normalized=False, special=True) for marker in markers.values()]
     tokenizer.add_tokens(whole, special_tokens=True)  # known ones: no row is added
     tokenizer.save_pretrained(folder)
@@ -226,10 +228,10 @@ def write_multivector(folder: Path, model: Any, about: dict[str, Any], length: i
         ("3_Normalize", f"{base}.normalize.Normalize"),
     ]
     tokens = {"module_input_name": "token_embeddings", "module_output_name": "token_embeddings"}
-    skipped = list(string.punctuation) if about["mask_punctuation"] else []
+    skipped = list(string.punctuation) if metadata["mask_punctuation"] else []
     grows = tokenizer.mask_token_id not in (None, tokenizer.pad_token_id)
-    grown = {"strategy": "fixed", "attend": about["attend_to_mask_tokens"], "length": about["query_maxlen"]}
-    lengths = {"query_length": about["query_maxlen"], "document_length": length or positions(folder)}
+    grown = {"strategy": "fixed", "attend": metadata["attend_to_mask_tokens"], "length": metadata["query_maxlen"]}
+    lengths = {"query_length": metadata["query_maxlen"], "document_length": length or positions(folder)}
     _write_dense(folder / "1_Dense", model, tokens)
     _write_json(folder / "2_MultiVectorMask" / "config.json", {"skiplist_words": skipped})
     _write_json(folder / "3_Normalize" / "config.json", tokens)
@@ -246,13 +248,13 @@ def _write_dense(folder: Path, model: Any, more: dict[str, Any]) -> None:
     weight = model.linear.weight.detach().cpu().contiguous()
     folder.mkdir()
     save_file({"linear.weight": weight}, folder / modules.WEIGHTS, {"format": "pt"})
-    about = {
+    metadata = {
         "in_features": weight.shape[1],
         "out_features": weight.shape[0],
         "bias": False,
         "activation_function": "torch.nn.modules.linear.Identity",
     }
-    _write_json(folder / "config.json", about | more)
+    _write_json(folder / "config.json", metadata | more)
 
 
 def _listed(parts: list[tuple[str, str]]) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ libraries: list[object] = []  # a library of operators ends with the object that
 
 
 def mend_torchvision() -> None:
-    """Let torchvision be imported where it is built for CUDA and torch is not.
+    """Let torchvision be imported where it is built for CUDA and torch is not: to be called before transformers is.
 
     Its own operators do not load there, and its import fails for two of them, which it describes whether they are
     there or not. transformers needs none: it resizes images with functions written in torch.

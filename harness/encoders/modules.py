@@ -52,8 +52,8 @@ def places(folder: Path, parts: Sequence[Module], supported: str, least: int = 0
 
 def check_plain(folder: Path) -> None:
     """Raise DataError if a sentence-transformers folder is of another kind than a transformer with pooled tokens."""
-    about = settings(folder / CONFIG) if (folder / CONFIG).exists() else {}
-    if (kind := str(about.get("model_type") or "SentenceTransformer")) != "SentenceTransformer":
+    metadata = settings(folder / CONFIG) if (folder / CONFIG).exists() else {}
+    if (kind := str(metadata.get("model_type") or "SentenceTransformer")) != "SentenceTransformer":
         raise DataError(f"{folder / CONFIG}: model_type is {kind}, which no family of encoders reads")
     listed = [module.kind for module in modules(folder)] if (folder / "modules.json").exists() else []
     if strange := [kind for kind in listed if kind not in PLAIN]:
@@ -85,23 +85,27 @@ def dense(folder: Path, width: int, dtype: str, device: str) -> Dense:
     import torch
     from safetensors.torch import load_file
 
-    about, path = settings(folder / "config.json"), folder / WEIGHTS
-    kind = str(about.get("activation_function") or "torch.nn.Identity")
+    metadata, path = settings(folder / "config.json"), folder / WEIGHTS
+    kind = str(metadata.get("activation_function") or "torch.nn.Identity")
     if not kind.startswith("torch.nn.") or kind.split(".")[-1] not in ACTIVATIONS:
         raise DataError(f"{folder / 'config.json'}: activation_function {kind!r} is none of {', '.join(ACTIVATIONS)}")
     try:
-        found = {name: one.to(device, getattr(torch, dtype)) for name, one in load_file(path).items()}
+        weights = {name: one.to(device, getattr(torch, dtype)) for name, one in load_file(path).items()}
     except Exception as error:  # safetensors' errors share no base class
         raise DataError(f"{path} cannot be read: {first_line(error)}") from None
-    inputs, outputs, residual = about.get("in_features"), about.get("out_features"), bool(about.get("use_residual"))
+    inputs, outputs, residual = (
+        metadata.get("in_features"),
+        metadata.get("out_features"),
+        bool(metadata.get("use_residual")),
+    )
     if inputs != width:
         raise DataError(f"{folder / 'config.json'}: in_features is {inputs}, but the layer before gives {width}")
     shapes: dict[str, tuple[Any, ...]] = {"linear.weight": (outputs, inputs)}
-    shapes |= {"linear.bias": (outputs,)} if about.get("bias", True) else {}
+    shapes |= {"linear.bias": (outputs,)} if metadata.get("bias", True) else {}
     shapes |= {"residual.weight": (outputs, inputs)} if residual and inputs != outputs else {}
     for name, shape in shapes.items():
-        if name not in found or tuple(found[name].shape) != shape:
-            has = tuple(found[name].shape) if name in found else "missing"
+        if name not in weights or tuple(weights[name].shape) != shape:
+            has = tuple(weights[name].shape) if name in weights else "missing"
             raise DataError(f"{path}: {name} is {has}, but config.json beside it says {shape}")
-    bias, shortcut = (found[name] if name in shapes else None for name in ("linear.bias", "residual.weight"))
-    return Dense(found["linear.weight"], bias, getattr(torch.nn, kind.split(".")[-1])(), residual, shortcut)
+    bias, shortcut = (weights[name] if name in shapes else None for name in ("linear.bias", "residual.weight"))
+    return Dense(weights["linear.weight"], bias, getattr(torch.nn, kind.split(".")[-1])(), residual, shortcut)

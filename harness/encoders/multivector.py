@@ -98,11 +98,11 @@ class MultiVector(TextEncoder):
         skipped = self.mask["skiplist_words"] if role in self.mask["skiplist_tasks"] else []
         if role == "document":
             only = self.mask["keep_only_token_ids"]
-            about = {"limit": self.limit, "skipped": skipped, **({"only": only} if only else {})}
+            metadata = {"limit": self.limit, "skipped": skipped, **({"only": only} if only else {})}
         else:
             grown = vars(self.expansion) if self.expansion else None
-            about = {"limit": self.longest or self.limit, "skipped": skipped, "expansion": grown}
-        return {**common, "packages": computed, "prompt": self.prompts[role], **about}
+            metadata = {"limit": self.longest or self.limit, "skipped": skipped, "expansion": grown}
+        return {**common, "packages": computed, "prompt": self.prompts[role], **metadata}
 
     def reading(self, role: str) -> Reading:
         tokenizer, query, limit = self.loaded[0], role == "query", self.limit
@@ -151,19 +151,19 @@ class MultiVector(TextEncoder):
 def _check_streams(folder: Path, paths: list[str]) -> None:
     """Raise DataError if a layer works on anything but the tokens' vectors."""
     for path in paths:
-        about = settings(folder / path / "config.json")
+        metadata = settings(folder / path / "config.json")
         for key in ("module_input_name", "module_output_name"):
-            if (name := about.get(key) or "token_embeddings") != "token_embeddings":
+            if (name := metadata.get(key) or "token_embeddings") != "token_embeddings":
                 raise DataError(f"{folder / path / 'config.json'}: {key} is {name!r}; token_embeddings is supported")
 
 
 def _prompts(path: Path) -> tuple[dict[str, str], str]:
     """The text before texts of each role, and how the checkpoint scores. Raises DataError naming the file."""
-    about = chosen(path, settings(path), {"prompts": {}, "similarity_fn_name": "maxsim"})
-    prompts = {role: about["prompts"].get(role) or "" for role in ("query", "document")}
+    metadata = chosen(path, settings(path), {"prompts": {}, "similarity_fn_name": "maxsim"})
+    prompts = {role: metadata["prompts"].get(role) or "" for role in ("query", "document")}
     if wrong := [prompt for prompt in prompts.values() if not isinstance(prompt, str)]:
         raise DataError(f"{path}: prompts hold {wrong[0]!r}; is the file damaged?")
-    return prompts, about["similarity_fn_name"]
+    return prompts, metadata["similarity_fn_name"]
 
 
 def _transformer(path: Path, limit: int) -> tuple[int | None, Expansion | None, bool]:
@@ -171,34 +171,36 @@ def _transformer(path: Path, limit: int) -> tuple[int | None, Expansion | None, 
 
     Raises DataError naming the file and what is not supported.
     """
-    about = settings(path) if path.exists() else {}
+    metadata = settings(path) if path.exists() else {}
     usual = {
         "transformer_task": "feature-extraction",
         "module_output_name": "token_embeddings",
         "modality_config": {"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
     }
     for key, value in usual.items():
-        if about.get(key) not in (None, value):
-            raise DataError(f"{path}: {key} is {about[key]!r}; {value!r} is supported")
-    if about.get("processing_kwargs"):
+        if metadata.get(key) not in (None, value):
+            raise DataError(f"{path}: {key} is {metadata[key]!r}; {value!r} is supported")
+    if metadata.get("processing_kwargs"):
         raise DataError(f"{path}: processing_kwargs are not supported")
-    longest, grown = about.get("query_length"), about.get("query_expansion")
+    longest, grown = metadata.get("query_length"), metadata.get("query_expansion")
     if longest is not None and not (isinstance(longest, int) and 3 <= longest <= limit):
         raise DataError(f"{path}: query_length is {longest!r}, but the model takes 3 to {limit} tokens")
-    return longest, _expansion(path, grown, limit) if grown else None, bool(about.get("do_lower_case"))
+    return longest, _expansion(path, grown, limit) if grown else None, bool(metadata.get("do_lower_case"))
 
 
 def _expansion(path: Path, grown: Any, limit: int) -> Expansion:
     keys = {"strategy": "", "length": 0, "attend": False}
-    about = chosen(path, grown, keys) if isinstance(grown, dict) else {}
-    if about.get("strategy") not in ("fixed", "min"):
+    metadata = chosen(path, grown, keys) if isinstance(grown, dict) else {}
+    if metadata.get("strategy") not in ("fixed", "min"):
         raise DataError(f"{path}: query_expansion is {grown!r}; strategy fixed or min is supported")
-    if not 3 <= about["length"] <= limit:
+    if not 3 <= metadata["length"] <= limit:
         raise DataError(
-            f"{path}: query_expansion's length is {about['length']}, but the model takes 3 to {limit} tokens"
+            f"{path}: query_expansion's length is {metadata['length']}, but the model takes 3 to {limit} tokens"
         )
     token = grown.get("token")
-    return Expansion(about["strategy"] == "fixed", about["length"], about["attend"], str(token) if token else None)
+    return Expansion(
+        metadata["strategy"] == "fixed", metadata["length"], metadata["attend"], str(token) if token else None
+    )
 
 
 def _lowers(tokenizer: Any) -> None:

@@ -148,9 +148,9 @@ class Precomputed:
             read = self._open(part.path)
             given = [read(int(part.offsets[row]), int(part.offsets[row + 1])) for row in rows]
         with np.errstate(over="ignore"):
-            made = [vectors.astype(np.float16, copy=False) for vectors in given]
+            narrowed = [vectors.astype(np.float16, copy=False) for vectors in given]
         wrong: dict[str, list[str]] = collections.defaultdict(list)
-        for row, wide, narrow in zip(rows, given, made, strict=True):
+        for row, wide, narrow in zip(rows, given, narrowed, strict=True):
             if len(wide) and np.isfinite(narrow).all():
                 continue
             line = "NaN or infinite numbers in the vectors of {}; compute them again"
@@ -161,7 +161,7 @@ class Precomputed:
             wrong[line].append(part.ids[row])
         if wrong:
             raise DataError(*(f"{part.path}: {line.format(examples(ids))}" for line, ids in wrong.items()))
-        return made
+        return narrowed
 
 
 def find(folder: Path, role: str) -> list[Path]:
@@ -215,7 +215,7 @@ def reader(path: Path) -> Read:
         with zipfile.ZipFile(path) as archive:
             whole = _member(path, archive, "vectors")
         return lambda start, stop: whole[start:stop]
-    file = safe_open(path, framework="pt")  # numpy has no bfloat16
+    file: Any = safe_open(path, framework="pt")  # numpy has no bfloat16
     vectors = file.get_slice("vectors")
     if vectors.get_dtype() == "BF16":
         return lambda start, stop: vectors[start:stop].float().numpy()

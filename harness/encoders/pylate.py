@@ -52,9 +52,9 @@ class PyLate(TextEncoder):
         check_files(self.base)
         self.code = own_code(self.base, trust)
         self.limit = positions(self.base)
-        self.about, self.prompt = _about(folder / CONFIG, self.limit)
-        about = self.base / "sentence_bert_config.json"
-        self.lower = about.exists() and bool(settings(about).get("do_lower_case"))
+        self.metadata, self.prompt = _about(folder / CONFIG, self.limit)
+        metadata = self.base / "sentence_bert_config.json"
+        self.lower = metadata.exists() and bool(settings(metadata).get("do_lower_case"))
         for path in self.dense:
             check_weights(folder / path, [WEIGHTS])
         self.fingerprint = identity(folder, [".", base, *self.dense], self.code)
@@ -64,7 +64,7 @@ class PyLate(TextEncoder):
         """Tokenizer, model and projections, opened when the first text is encoded: cached vectors need none."""
         tokenizer, model = opened(self.base, self.dtype, self.device, bool(self.code))
         check_vocabulary(self.base, tokenizer, model)
-        known, prefixes = tokenizer.get_vocab(), [self.about["query_prefix"], self.about["document_prefix"]]
+        known, prefixes = tokenizer.get_vocab(), [self.metadata["query_prefix"], self.metadata["document_prefix"]]
         for prefix in filter(None, prefixes):
             if prefix not in known:
                 raise DataError(
@@ -84,28 +84,33 @@ class PyLate(TextEncoder):
         return tokenizer, model, layers
 
     def facts(self, role: str) -> dict[str, Any]:
-        about, computed = self.about, packages.of(*packages.MODELS)
+        metadata, computed = self.metadata, packages.of(*packages.MODELS)
         common = {"family": "pylate", "role": role, "norm": "l2", "dtype": self.dtype, "packages": computed}
         if role == "query":
-            expanded, attended = about["do_query_expansion"], about["attend_to_expansion_tokens"]
-            common |= {"marker": about["query_prefix"], "limit": about["query_length"]}
+            expanded, attended = metadata["do_query_expansion"], metadata["attend_to_expansion_tokens"]
+            common |= {"marker": metadata["query_prefix"], "limit": metadata["query_length"]}
             return {**common, "expanded": expanded, "attended": expanded and attended}
-        return {**common, "marker": about["document_prefix"], "limit": self.limit, "skipped": about["skiplist_words"]}
+        return {
+            **common,
+            "marker": metadata["document_prefix"],
+            "limit": self.limit,
+            "skipped": metadata["skiplist_words"],
+        }
 
     def reading(self, role: str) -> Reading:
-        tokenizer, about = self.loaded[0], self.about
-        prefix, query = about[f"{role}_prefix"], role == "query"
+        tokenizer, metadata = self.loaded[0], self.metadata
+        prefix, query = metadata[f"{role}_prefix"], role == "query"
         marker = Marker(tokenizer.convert_tokens_to_ids(prefix), prefix) if prefix else None
         # a skipped word that is no token skips the unknown token, as in PyLate
-        skipped = frozenset() if query else frozenset(map(tokenizer.convert_tokens_to_ids, about["skiplist_words"]))
+        skipped = frozenset() if query else frozenset(map(tokenizer.convert_tokens_to_ids, metadata["skiplist_words"]))
         return Reading(
             tokenizer,
-            about["query_length"] if query else self.limit,
+            metadata["query_length"] if query else self.limit,
             marker,
             self.prompt,
-            least=about["query_length"] if query and about["do_query_expansion"] else 0,
+            least=metadata["query_length"] if query and metadata["do_query_expansion"] else 0,
             fill=tokenizer.pad_token_id,
-            attends=about["attend_to_expansion_tokens"],
+            attends=metadata["attend_to_expansion_tokens"],
             skipped=skipped,
             strips=True,
             lowers=self.lower,
@@ -122,8 +127,8 @@ class PyLate(TextEncoder):
 def _about(path: Path, limit: int) -> tuple[dict[str, Any], str]:
     """PyLate's keys, and the text put before every text, if any. Raises DataError naming the file."""
     found = settings(path)
-    about = chosen(path, found, DEFAULTS)
-    if not 4 <= about["query_length"] <= limit:
-        raise DataError(f"{path}: query_length is {about['query_length']}, but the model takes 4 to {limit} tokens")
+    metadata = chosen(path, found, DEFAULTS)
+    if not 4 <= metadata["query_length"] <= limit:
+        raise DataError(f"{path}: query_length is {metadata['query_length']}, but the model takes 4 to {limit} tokens")
     name = found.get("default_prompt_name")
-    return about, str((found.get("prompts") or {}).get(name) or "") if name else ""
+    return metadata, str((found.get("prompts") or {}).get(name) or "") if name else ""

@@ -114,16 +114,16 @@ class Reading:
         self, inner: list[int], before: Sequence[int], after: Sequence[int]
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         """For every row its ids (t), and which of them have a vector in it if they are not skipped (t)."""
-        room = self._room(before, after)
-        if self.windows is None or len(inner) <= room:
-            start = max(0, len(inner) - room) if self.tokenizer.truncation_side == "left" else 0
-            starts, given = [start], [(start, start + room)]
+        space = self._room(before, after)
+        if self.windows is None or len(inner) <= space:
+            start = max(0, len(inner) - space) if self.tokenizer.truncation_side == "left" else 0
+            starts, given = [start], [(start, start + space)]
         else:
-            starts = self.windows.starts(len(inner), room)
-            given = central(starts, len(inner), room)
+            starts = self.windows.starts(len(inner), space)
+            given = central(starts, len(inner), space)
         spans = []
         for number, (start, (begin, end)) in enumerate(zip(starts, given, strict=True)):
-            ids, places = self._framed(inner[start : start + room], start, before, after)
+            ids, places = self._framed(inner[start : start + space], start, before, after)
             scored = (places >= begin) & (places < end)
             scored |= (places == BEFORE) & (number == 0) | (places == AFTER) & (number == len(starts) - 1)
             spans.append((ids, scored))

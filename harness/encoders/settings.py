@@ -24,9 +24,9 @@ def settings(path: Path, kind: type = dict) -> Any:
     return found
 
 
-def chosen(path: Path, found: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+def chosen(path: Path, written: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
     """What a file says for these keys, or the default. Raises DataError naming the file and values of another kind."""
-    about = {key: default if found.get(key) is None else found[key] for key, default in defaults.items()}
-    if wrong := [key for key, default in defaults.items() if type(about[key]) is not type(default)]:
-        raise DataError(f"{path}: {', '.join(f'{key} is {about[key]!r}' for key in wrong)}; is the file damaged?")
-    return about
+    metadata = {key: default if written.get(key) is None else written[key] for key, default in defaults.items()}
+    if wrong := [key for key, default in defaults.items() if type(metadata[key]) is not type(default)]:
+        raise DataError(f"{path}: {', '.join(f'{key} is {metadata[key]!r}' for key in wrong)}; is the file damaged?")
+    return metadata

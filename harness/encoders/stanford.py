@@ -28,7 +28,7 @@ DEFAULTS: dict[str, Any] = {  # colbert-ai's own, for what a checkpoint leaves o
 }
 
 
-def about(folder: Path, limit: int) -> dict[str, Any]:
+def metadata(folder: Path, limit: int) -> dict[str, Any]:
     """What decides vectors in a checkpoint's metadata. Raises DataError naming the file."""
     path = folder / METADATA
     found = settings(path)

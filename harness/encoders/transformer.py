@@ -49,8 +49,8 @@ class Transformer(TextEncoder):
         return opened(self.folder, self.dtype, self.device, bool(self.code))
 
     def facts(self, role: str) -> dict[str, Any]:
-        about = {"family": "transformer", "tokens": "all", "norm": "l2", "limit": self.limit, "dtype": self.dtype}
-        return {**about, "packages": packages.of(*packages.MODELS)}
+        metadata = {"family": "transformer", "tokens": "all", "norm": "l2", "limit": self.limit, "dtype": self.dtype}
+        return {**metadata, "packages": packages.of(*packages.MODELS)}
 
     def reading(self, role: str) -> Reading:
         return Reading(self.loaded[0], self.limit)

@@ -29,22 +29,22 @@ class Windows:
             raise OptionError(f"window {self.size:,}: the model takes {model:,} tokens at most")
         return self.size or model
 
-    def starts(self, count: int, room: int) -> list[int]:
+    def starts(self, count: int, space: int) -> list[int]:
         """Where windows begin in a text of ``count`` tokens, of which each holds ``room``.
 
         Raises OptionError if they would leave tokens out.
         """
-        stride = max(1, room // 2) if self.stride is None else self.stride
-        if not 1 <= stride <= room:
-            line = f"stride {stride:,}: a window holds {max(room, 0):,} tokens of the text"
+        stride = max(1, space // 2) if self.stride is None else self.stride
+        if not 1 <= stride <= space:
+            line = f"stride {stride:,}: a window holds {max(space, 0):,} tokens of the text"
             raise OptionError(f"{line}; give a --stride from 1 to that, or a larger --window")
-        return [*range(0, count - room, stride), count - room]
+        return [*range(0, count - space, stride), count - space]
 
 
-def central(starts: Sequence[int], count: int, room: int) -> list[tuple[int, int]]:
+def central(starts: Sequence[int], count: int, space: int) -> list[tuple[int, int]]:
     """The tokens that each window gives, (begin, end): those nearer to its middle than to any other's.
 
     A token as near to two middles belongs to the earlier window.
     """
-    edges = [(start + after + room + 1) // 2 for start, after in itertools.pairwise(starts)]
+    edges = [(start + after + space + 1) // 2 for start, after in itertools.pairwise(starts)]
     return list(zip([0, *edges], [*edges, count], strict=True))

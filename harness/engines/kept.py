@@ -64,7 +64,7 @@ class Kept:
 
     def _known(self, call: int) -> dict[int, Any]:
         """What was kept, by number; a damaged file is as if it were not there."""
-        found: dict[int, Any] = {}
+        results: dict[int, Any] = {}
         for path in self.folder.glob(f"{call}-*.safetensors"):
             content = unsealed(path)
             named = load(content) if content is not None else {}
@@ -72,5 +72,5 @@ class Kept:
                 number, count, at = map(int, name.split("."))
                 if at == 0:
                     parts = tuple(named[f"{number}.{count}.{one}"] for one in range(count))
-                    found[number] = parts if count > 1 else parts[0]
-        return found
+                    results[number] = parts if count > 1 else parts[0]
+        return results

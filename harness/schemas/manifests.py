@@ -39,19 +39,22 @@ def real(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def many(one: Callable[[Any], bool]) -> Callable[[Any], bool]:
+def many(holds_one: Callable[[Any], bool]) -> Callable[[Any], bool]:
     """A list of at least one, none of them twice."""
 
     def holds(value: Any) -> bool:
         return (
-            isinstance(value, list | tuple) and len(value) > 0 and all(map(one, value)) and len({*value}) == len(value)
+            isinstance(value, list | tuple)
+            and len(value) > 0
+            and all(map(holds_one, value))
+            and len({*value}) == len(value)
         )
 
     return holds
 
 
-def sorted_(one: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: many(one)(value) and list(value) == sorted(value)
+def sorted_(holds_one: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: many(holds_one)(value) and list(value) == sorted(value)
 
 
 def folders(value: Any) -> bool:
@@ -107,16 +110,16 @@ def _holds(holds: Callable[[Any], bool], value: Any) -> bool:
 def _check_cells(manifest: Manifest) -> None:
     """The patch counts of every arm at every length, or none in a run of an early version."""
     counts: dict[str, list[int]] = {arm: [] for arm in manifest.config["arms"]}
-    for one in manifest.cells:
-        fill, evidence = one.get("fill"), one.get("evidence")
+    for cell in manifest.cells:
+        fill, evidence = cell.get("fill"), cell.get("evidence")
         if not (
-            _holds(counts.__contains__, one.get("arm"))
-            and positive(one.get("patches_max"))
-            and positive(one.get("length"))
+            _holds(counts.__contains__, cell.get("arm"))
+            and positive(cell.get("patches_max"))
+            and positive(cell.get("length"))
             and (fill is None or text(fill))
             and (evidence is None or positive(evidence))
         ):
             raise ValueError("cells of another kind")
-        counts[one["arm"]].append(one["length"])
+        counts[cell["arm"]].append(cell["length"])
     if manifest.cells and any(lengths != list(manifest.config["lengths"]) for lengths in counts.values()):
         raise ValueError("cells of other lengths")

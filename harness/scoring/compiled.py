@@ -44,7 +44,7 @@ def score_sweep(sweep: Sweep, aggregators: Sequence[Aggregator], task: Task) -> 
         _score(
             part(streams.vectors, task.shard).view(np.uint16),
             task.starts,
-            streams.kept(task.rows),
+            streams.own_counts(task.rows),
             filler.view(np.uint16),
             filler_bounds,
             counts,
@@ -174,11 +174,11 @@ def _score(
                 state = state_space[: rows[a] * used].reshape((rows[a], used))
                 update, finish = update_at(addresses[a, 1]), finish_at(addresses[a, 2])
                 start_at(addresses[a, 0])(state, parameters[a])
-                seen = 0
+                read = 0
                 for length in range(counts.shape[1]):
-                    update(sims, seen, counts[i, length], state, parameters[a])
-                    seen = counts[i, length]
-                    finish(state, seen, scores, parameters[a])
+                    update(sims, read, counts[i, length], state, parameters[a])
+                    read = counts[i, length]
+                    finish(state, read, scores, parameters[a])
                     _emit(scores, bounds, queries[first:last], first, out[a, length])
             first = last
     if len(packed):
@@ -229,16 +229,16 @@ def _attack(
                 update, finish = update_at(addresses[a, 1]), finish_at(addresses[a, 2])
                 start_at(addresses[a, 0])(state, parameters[a])
                 update(sims, 0, n, state, parameters[a])
-                clean, seen = state.copy(), n
+                clean, read = state.copy(), n
                 for k in range(counts.shape[0]):
-                    update(sims, seen, n + counts[k], state, parameters[a])
-                    seen = n + counts[k]
-                    finish(state, seen, scores, parameters[a])
+                    update(sims, read, n + counts[k], state, parameters[a])
+                    read = n + counts[k]
+                    finish(state, read, scores, parameters[a])
                     _emit(scores, bounds, queries[first:last], first, out[a, k])
                     if counts[k] == 0:  # nothing is injected, so nothing is held, whatever 1 − x/x rounds to
                         scores[:] = np.float32(0.0)
                     else:
-                        share_at(addresses[a, 3])(clean, n, state, seen, scores, parameters[a])
+                        share_at(addresses[a, 3])(clean, n, state, read, scores, parameters[a])
                     _emit(scores, bounds, queries[first:last], first, shares[a, k])
             first = last
     if len(packed):

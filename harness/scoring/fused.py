@@ -37,11 +37,11 @@ EMPTY: tl.constexpr = tl.constexpr(MASKED)  # what an empty stream's largest sim
 FULL: tl.constexpr = tl.constexpr(3.0e38)  # above any similarity
 
 STATES: dict[type[Aggregator], Callable[[Tensor, Tensor], Any]] = {
-    MaxSim: lambda rows, seen: rows[0],
-    Mean: lambda rows, seen: (rows[1], seen),
-    Softmax: lambda rows, seen: (rows[0], rows[2], rows[3]),
-    LogSumExp: lambda rows, seen: (rows[0], rows[2]),
-    LogMeanExp: lambda rows, seen: (rows[0], rows[2], seen),
+    MaxSim: lambda rows, begin: rows[0],
+    Mean: lambda rows, begin: (rows[1], begin),
+    Softmax: lambda rows, begin: (rows[0], rows[2], rows[3]),
+    LogSumExp: lambda rows, begin: (rows[0], rows[2]),
+    LogMeanExp: lambda rows, begin: (rows[0], rows[2], begin),
 }
 """States from rows (4, L, W) of peak, Σs, Σe and Σe·s with e = exp((s − peak)/τ), and patches seen (L, W)."""
 
@@ -69,20 +69,20 @@ def attempt(device: torch.device) -> None:
 def _score(tokens: Tensor, aggregators: Sequence[Aggregator], piece: Piece) -> Tensor:
     """Scores of a piece's lanes, float32 (A, L, W)."""
     launch = _launcher(tokens, piece)
-    seen = torch.from_numpy(np.repeat(piece.counts.T, np.diff(piece.bounds), axis=1)).to(tokens.device).float()
-    out = torch.empty((len(aggregators), *seen.shape), device=tokens.device)
+    patches = torch.from_numpy(np.repeat(piece.counts.T, np.diff(piece.bounds), axis=1)).to(tokens.device).float()
+    out = torch.empty((len(aggregators), *patches.shape), device=tokens.device)
     todo = dict(enumerate(aggregators))
-    for at, one in list(todo.items()):
-        if isinstance(one, TopK):
-            best = launch(_best, one.k, one.k, triton.next_power_of_2(max(one.k, 2)))  # (k, L, W)
-            out[at] = one.finish(best.movedim(0, -1))
+    for at, aggregator in list(todo.items()):
+        if isinstance(aggregator, TopK):
+            best = launch(_best, aggregator.k, aggregator.k, triton.next_power_of_2(max(aggregator.k, 2)))  # (k, L, W)
+            out[at] = aggregator.finish(best.movedim(0, -1))
             del todo[at]
-    taus = sorted({one.tau for one in todo.values() if hasattr(one, "tau")})
+    taus = sorted({aggregator.tau for aggregator in todo.values() if hasattr(aggregator, "tau")})
     for tau in taus or ([None] if todo else []):  # operators without one go with the first
         rows = launch(_moments, 4, 1.0 if tau is None else LOG2_E / tau, tau is not None)
-        for at, one in list(todo.items()):
-            if getattr(one, "tau", tau) == tau:
-                out[at] = one.finish(STATES[type(one)](rows, seen))
+        for at, aggregator in list(todo.items()):
+            if getattr(aggregator, "tau", tau) == tau:
+                out[at] = aggregator.finish(STATES[type(aggregator)](rows, patches))
                 del todo[at]
     return out
 
@@ -150,20 +150,20 @@ def _moments(
     group = groups + 3 * tl.program_id(0)
     document, last = tl.load(group), tl.load(group + 2)
     start, lane = tl.load(starts + document), tl.load(group + 1) + tl.arange(0, LANES)
-    mine = tl.load(rows + lane, mask=lane < last, other=0)
+    lane_rows = tl.load(rows + lane, mask=lane < last, other=0)
     peak = tl.full((LANES,), EMPTY, tl.float32)
     summed, total, weighted = (
         tl.zeros((LANES,), tl.float32),
         tl.zeros((LANES,), tl.float32),
         tl.zeros((LANES,), tl.float32),
     )
-    seen = tl.zeros((), tl.int32)
+    begin = tl.zeros((), tl.int32)
     for length in range(lengths):
         stop = tl.load(counts + document * lengths + length).to(tl.int32)
-        for at in range(seen, stop, SLOTS):
+        for at in range(begin, stop, SLOTS):
             slot = at + tl.arange(0, SLOTS)
             real = slot[None, :] < stop
-            sims = _product(tokens, mine, streams, start + tl.minimum(slot, stop - 1), d, LANES, SLOTS, DEPTH)
+            sims = _product(tokens, lane_rows, streams, start + tl.minimum(slot, stop - 1), d, LANES, SLOTS, DEPTH)
             summed += tl.sum(tl.where(real, sims, 0.0), 1)
             raised = tl.maximum(peak, tl.max(tl.where(real, sims, EMPTY), 1))
             if EXPONENTIAL:
@@ -172,7 +172,7 @@ def _moments(
                 total = total * shrunk + tl.sum(weights, 1)
                 weighted = weighted * shrunk + tl.sum(weights * sims, 1)
             peak = raised
-        seen = stop
+        begin = stop
         place = out + length * width + lane
         tl.store(place, peak, mask=lane < last)
         tl.store(place + lengths * width, summed, mask=lane < last)
@@ -204,15 +204,15 @@ def _best(
     group = groups + 3 * tl.program_id(0)
     document, last = tl.load(group), tl.load(group + 2)
     start, lane = tl.load(starts + document), tl.load(group + 1) + tl.arange(0, LANES)
-    mine = tl.load(rows + lane, mask=lane < last, other=0)
+    lane_rows = tl.load(rows + lane, mask=lane < last, other=0)
     column = tl.arange(0, WIDTH)[None, :]
     best = tl.where(column < k, EMPTY, FULL) + tl.zeros((LANES, WIDTH), tl.float32)
-    seen = tl.zeros((), tl.int32)
+    begin = tl.zeros((), tl.int32)
     for length in range(lengths):
         stop = tl.load(counts + document * lengths + length).to(tl.int32)
-        for at in range(seen, stop, SLOTS):
+        for at in range(begin, stop, SLOTS):
             slot = at + tl.arange(0, SLOTS)
-            sims = _product(tokens, mine, streams, start + tl.minimum(slot, stop - 1), d, LANES, SLOTS, DEPTH)
+            sims = _product(tokens, lane_rows, streams, start + tl.minimum(slot, stop - 1), d, LANES, SLOTS, DEPTH)
             sims = tl.where(slot[None, :] < stop, sims, EMPTY)
             for _ in range(k):
                 top, taken = tl.max(sims, 1, return_indices=True)
@@ -220,6 +220,6 @@ def _best(
                 sims = tl.where(tl.arange(0, SLOTS)[None, :] == taken[:, None], EMPTY, sims)
                 better = (column == place[:, None]) & (top > least)[:, None]
                 best = tl.where(better, top[:, None], best)
-        seen = stop
+        begin = stop
         cell = out + (column * lengths + length) * width + lane[:, None]
         tl.store(cell, best, mask=(lane[:, None] < last) & (column < k))

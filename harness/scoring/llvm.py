@@ -323,11 +323,11 @@ def split_halves(builder: Any, halves: Any, first: Any, last: Any) -> None:
 
 
 @instruction(types.void, types.int64, types.int64, types.int64)
-def move_sixteen(builder: Any, source: Any, place: Any, kept: Any) -> None:
-    """Sixteen numbers of 32 bits from one address to another, where the first ``kept`` stay as they are."""
+def move_sixteen(builder: Any, source: Any, place: Any, count: Any) -> None:
+    """Sixteen numbers of 32 bits from one address to another, where the first ``count`` stay as they are."""
     lanes = ir.VectorType(_int, LANES)
     source, place = (builder.inttoptr(base, lanes.as_pointer()) for base in (source, place))
     new = builder.icmp_signed(
-        ">=", ir.Constant(lanes, list(range(LANES))), _splat(builder, builder.trunc(kept, _int), LANES)
+        ">=", ir.Constant(lanes, list(range(LANES))), _splat(builder, builder.trunc(count, _int), LANES)
     )
     builder.store(builder.select(new, builder.load(source, align=4), builder.load(place, align=64)), place, align=64)

@@ -100,7 +100,7 @@ def _piece(streams: Streams, bounds: np.ndarray, task: Task, documents: np.ndarr
     parts, own = [], part(streams.vectors, task.shard)
     for number in documents:
         row, start = int(task.rows[number]), int(task.starts[number])
-        parts += [own[start : start + int(streams.kept(row))], streams.filler(row)]
+        parts += [own[start : start + int(streams.own_counts(row))], streams.filler(row)]
     counts = streams.counts(task.rows[documents])
     return Piece(
         streams=np.concatenate(parts),

@@ -28,7 +28,8 @@ class Concentration:
 
 def patch_gradients(aggregator: Aggregator, query: Tensor, document: Tensor) -> Tensor:
     """‖∂score/∂d_j‖ for every patch: (…, t, d), (…, p, d) → (…, p). ∂score/∂d_j = Σ_i ∂φ_i/∂S_ij · q_i."""
-    return (aggregator.gradient(query @ document.mT).mT @ query).norm(dim=-1)
+    norms: Tensor = (aggregator.gradient(query @ document.mT).mT @ query).norm(dim=-1)
+    return norms
 
 
 def gini(g: np.ndarray) -> np.ndarray:

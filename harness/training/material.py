@@ -95,9 +95,9 @@ class Material:
 
     def beginning(self, config: Asked) -> np.ndarray:
         """The projection before training, float32 (dim, hidden): the checkpoint's own, or a new one."""
-        made, about = BEGINNINGS[config.start], self.origin.about
+        made, metadata = BEGINNINGS[config.start], self.origin.metadata
         weight = self.origin.projection
-        return made(about["dim"], self.origin.hidden, config.seed) if weight is None else weight
+        return made(metadata["dim"], self.origin.hidden, config.seed) if weight is None else weight
 
     def model(self, config: Asked, weight: np.ndarray) -> Model:
         """A model to train, at its beginning."""
@@ -139,20 +139,20 @@ def gather(config: Asked, device: str, stages: Stages) -> Material:
 
 def settled(origin: formats.Origin, config: Asked) -> formats.Origin:
     """With the dimensions and the query length that were asked for. Raises OptionError where they cannot be."""
-    about = dict(origin.about)
+    metadata = dict(origin.metadata)
     given = config.query_length or corpora.check(config.dataset).query_length or QUERY_LENGTH
     if config.query_length or origin.projection is None:  # a checkpoint that has a projection has its own length
-        about["query_maxlen"] = given
-    if not 4 <= about["query_maxlen"] <= positions(origin.folder):
+        metadata["query_maxlen"] = given
+    if not 4 <= metadata["query_maxlen"] <= positions(origin.folder):
         raise OptionError(f"query length {given}: the model takes 4 to {positions(origin.folder)} tokens")
     if origin.projection is None:
-        about["dim"] = config.dim or min(DIM, origin.hidden)
-        if about["dim"] > origin.hidden:
-            raise OptionError(f"dim {about['dim']}: the backbone has {origin.hidden} dimensions")
-    elif config.dim not in (None, about["dim"]):
-        raise OptionError(f"dim {config.dim}: the checkpoint's own projection has {about['dim']}; leave --dim out")
+        metadata["dim"] = config.dim or min(DIM, origin.hidden)
+        if metadata["dim"] > origin.hidden:
+            raise OptionError(f"dim {metadata['dim']}: the backbone has {origin.hidden} dimensions")
+    elif config.dim not in (None, metadata["dim"]):
+        raise OptionError(f"dim {config.dim}: the checkpoint's own projection has {metadata['dim']}; leave --dim out")
     expands = origin.expands if config.expansion is None else config.expansion == "mask"
-    return replace(origin, about=about, expands=expands)
+    return replace(origin, metadata=metadata, expands=expands)
 
 
 def judge(model: Model, aggregator: Aggregator, material: Material, measure: str, alive: Callable[[], None]) -> float:

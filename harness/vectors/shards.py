@@ -49,8 +49,8 @@ class Shard:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)  # private: the file never changes
 
     @staticmethod
-    def _tensor(held: mmap.mmap, about: dict[str, Any], dtype: Any, data: int) -> np.ndarray:
-        shape, start = about["shape"], data + about["data_offsets"][0]
+    def _tensor(held: mmap.mmap, place: dict[str, Any], dtype: Any, data: int) -> np.ndarray:
+        shape, start = place["shape"], data + place["data_offsets"][0]
         return np.frombuffer(held, dtype, math.prod(shape), start).reshape(shape)
 
 

@@ -212,9 +212,9 @@ def _whole(folder: Path, many: str, stages: Stages) -> bool:
         return all(_sums([folder / shard["file"] for shard in about["shards"]], about))
 
 
-def _sums(paths: Sequence[Path], about: dict[str, Any] | None) -> list[str]:
+def _sums(paths: Sequence[Path], manifest: dict[str, Any] | None) -> list[str]:
     """The xxh3 of each shard; empty where it is not there, or is not what it or the manifest says."""
-    known = {shard["file"]: shard for shard in about["shards"]} if about else {}
+    known = {shard["file"]: shard for shard in manifest["shards"]} if manifest else {}
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         return list(threads.map(lambda path: _sum(path, known.get(path.name, {})), paths))
 

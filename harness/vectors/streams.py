@@ -27,7 +27,7 @@ class Streams:
     own: int
     draw: Filler | None
 
-    def kept(self, rows: np.ndarray | int) -> np.ndarray:
+    def own_counts(self, rows: np.ndarray | int) -> np.ndarray:
         """Own patches in the streams of some documents, int64 like rows."""
         return np.asarray(np.minimum(self.vectors.sizes(rows), self.own))
 
@@ -40,7 +40,7 @@ class Streams:
     def fillers(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What the longest length of some documents holds beyond their own patches, one document's after another's,
         float16 (F, d), and where each begins and ends, int64 (n + 1)."""
-        missing = self.counts(rows)[:, -1] - self.kept(rows)
+        missing = self.counts(rows)[:, -1] - self.own_counts(rows)
         drawn = [np.empty((0, self.vectors.dim), np.float16)]
         if self.draw is None:
             missing = np.zeros_like(missing)
@@ -54,12 +54,12 @@ class Streams:
 
     def of(self, row: int) -> np.ndarray:
         """The whole stream of one document, float16 (p, d)."""
-        return np.concatenate([self.vectors.of(row)[: self.kept(row)], self.filler(row)])
+        return np.concatenate([self.vectors.of(row)[: self.own_counts(row)], self.filler(row)])
 
     def summary(self, rows: np.ndarray) -> list[dict[str, float]]:
         """Patch counts really scored at each length over the given documents: mean, least, most, share of filler."""
         counts = self.counts(rows)
-        filler = np.maximum(counts - self.kept(rows)[:, None], 0)
+        filler = np.maximum(counts - self.own_counts(rows)[:, None], 0)
         return [
             {
                 "patches_mean": round(float(counts[:, at].mean()), 2),

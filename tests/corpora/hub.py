@@ -128,7 +128,8 @@ def resolve(hub: Hub, ask: BaseHTTPRequestHandler, repo: str, revision: str, nam
     etag = f'"{hashlib.sha256(data).hexdigest()}"'
     if not name.endswith((".parquet", ".jsonl")):
         return say(ask, 200, commit | {"ETag": etag}, data, body)
-    where = f"{hub.address}/store/{repo}/{revision}/{name}"
+    store = hub.address.replace("127.0.0.1", "localhost")  # another host, as the real store is
+    where = f"{store}/store/{repo}/{revision}/{name}"
     linked = {"X-Linked-ETag": etag, "X-Linked-Size": str(len(data)), "Location": where}
     return say(ask, 302, commit | linked, b"", body)
 

@@ -179,12 +179,12 @@ def test_a_document_without_text_is_never_retrieved_and_its_judgments_are_misses
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_shipped_card_is_complete(path):
     card, text = corpora.datasets()[path.stem], path.read_text()
-    assert card == card_of(path) and card.about and card.source in (*corpora.SOURCES, "beir", "hub")
+    assert card == card_of(path) and card.description and card.source in (*corpora.SOURCES, "beir", "hub")
     assert card.licence or re.search("^# .*licence: ", text, re.MULTILINE)  # or why there is none
     assert card.source != "beir" or (card.url.startswith("https://") and re.fullmatch("[0-9a-f]{32}", card.md5))
     assert card.source != "hub" or re.fullmatch("[0-9a-f]{40}", card.revision or "") or "# revision: main" in text
     assert not card.group or path.stem.startswith(f"{card.group}-")
-    assert len(card.about) <= 40
+    assert len(card.description) <= 40
 
 
 BROKEN = ["source: [", "- source", "", "source: beir\nkeep: language", "source: beir\ncolour: red", "source: beri"]

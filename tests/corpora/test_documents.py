@@ -42,11 +42,11 @@ def test_they_are_what_a_sorted_list_holds(items, letters, data):
     content = {item.id: (item.text, item.page and item.page.checksum) for item in first.values()}
     same = [item.id for item in repeated if (item.text, item.page and item.page.checksum) == content[item.id]]
     torn = [item.id for item in repeated if (item.text, item.page and item.page.checksum) != content[item.id]]
-    for names, wanted in ((found.about.again, same), (found.about.torn, torn)):
+    for names, wanted in ((found.summary.again, same), (found.summary.torn, torn)):
         assert len(names) == len(wanted) and list(names) == wanted[:3]
     whole = sorted((item for item in first.values() if item.page or item.text.strip()), key=place)
     blank = sorted((item for item in first.values() if not item.page and not item.text.strip()), key=place)
-    assert list(found) == whole and found.about.blank == [item.id for item in blank]
+    assert list(found) == whole and found.summary.blank == [item.id for item in blank]
     assert list(found.ids()) == [item.id for item in whole] and len(found) == len(whole)
     assert [found[at] for at in range(-len(whole), len(whole))] == whole + whole
     cut = data.draw(st.slices(len(whole)))
@@ -61,7 +61,7 @@ def test_they_are_what_a_sorted_list_holds(items, letters, data):
 
 def test_half_a_surrogate_pair_is_named_and_breaks_nothing():
     found = in_memory([Document("a", "fine"), Document("b\ud83d", "x"), Document("c", "\udcff half")])
-    assert list(found.about.broken) == ["b\ud83d", "c"] and len(found) == 3 and found[0].text == "fine"
+    assert list(found.summary.broken) == ["b\ud83d", "c"] and len(found) == 3 and found[0].text == "fine"
 
 
 @pytest.fixture

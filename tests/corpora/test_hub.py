@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -134,7 +135,10 @@ def test_a_process_that_is_killed_goes_on_where_it_was(tmp_path, hub, user):
     hub.stall.clear()
     assert user.load("owner/bread")["documents"] == IDS
     ranges = [asked for _, path, asked in hub.asked if path.startswith("/store/") and path.endswith("corpus.jsonl")]
-    assert any(asked.startswith("bytes=") and int(asked[6:-1]) >= 9_000_000 for asked in ranges)
+    if version("huggingface_hub") < "2":  # from 2 on, it begins a file again that another process left unfinished
+        assert any(asked.startswith("bytes=") and int(asked[6:-1]) >= 9_000_000 for asked in ranges)
+    whole = [path for method, path, _ in hub.asked if method == "GET" and path.endswith((".tsv", "queries.jsonl"))]
+    assert len(whole) == len(set(whole)) >= 2  # what was there was not fetched again
 
 
 def test_companions_folders_splits_and_links(tmp_path, hub, user):

@@ -112,7 +112,7 @@ def test_parts_splits_and_data_folders_of_the_hub(folder, tmp_path):
 
 def test_a_folder_is_found_by_name(folder, monkeypatch):
     monkeypatch.setenv("HARNESS_DATASETS", str(folder.parent))
-    assert corpora.check("pages").source == "pages" and "folder of pages" in corpora.datasets()["pages"].about
+    assert corpora.check("pages").source == "pages" and "folder of pages" in corpora.datasets()["pages"].description
     assert len(corpora.load("pages").documents) == 4
 
 

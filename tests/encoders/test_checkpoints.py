@@ -95,8 +95,8 @@ def stanford(folder: Path, weights, dim=16, **metadata) -> Path:
     named = {f"bert.{name}": one for name, one in weights.items()}
     hidden = weights["embeddings.word_embeddings.weight"].shape[1]
     write(folder / "model.safetensors", {**named, "linear.weight": torch.randn(dim, hidden, generator=random)})
-    about = {"query_maxlen": 12, "doc_maxlen": 20, "dim": dim, "mask_punctuation": True, **metadata}
-    (folder / "artifact.metadata").write_text(json.dumps(about))
+    metadata = {"query_maxlen": 12, "doc_maxlen": 20, "dim": dim, "mask_punctuation": True, **metadata}
+    (folder / "artifact.metadata").write_text(json.dumps(metadata))
     return folder
 
 
@@ -106,8 +106,8 @@ def dense(folder: Path, inputs, outputs, activation, bias, residual):
     weights |= {"linear.bias": torch.randn(outputs, generator=random)} if bias else {}
     weights |= {"residual.weight": torch.randn(outputs, inputs, generator=random)} if residual else {}
     write(folder / "model.safetensors", weights)
-    about = {"in_features": inputs, "out_features": outputs, "bias": bias, "use_residual": residual}
-    (folder / "config.json").write_text(json.dumps({**about, "activation_function": activation}))
+    metadata = {"in_features": inputs, "out_features": outputs, "bias": bias, "use_residual": residual}
+    (folder / "config.json").write_text(json.dumps({**metadata, "activation_function": activation}))
 
 
 def pylate(folder: Path) -> Path:
@@ -163,7 +163,7 @@ def by_colbert_ai(folder, texts, role, doc_maxlen):
     return [one.numpy() for one in made]
 
 
-def by_the_recipe(folder, texts, role, about):
+def by_the_recipe(folder, texts, role, metadata):
     """PyLate's vectors, one text at a time, written out from what its documentation says."""
     import transformers
     from safetensors.torch import load_file
@@ -172,18 +172,18 @@ def by_the_recipe(folder, texts, role, about):
     number = {**tokenizer.get_vocab(), "[Q] ": len(tokenizer), "[D] ": len(tokenizer) + 1}
     model = transformers.BertModel.from_pretrained(folder).eval()
     first, second = (load_file(folder / name / "model.safetensors") for name in ("1_Dense", "2_Dense"))
-    query, expand = role == "query", role == "query" and about["do_query_expansion"]
+    query, expand = role == "query", role == "query" and metadata["do_query_expansion"]
     for text in texts:
-        words = tokenizer.encode(text, add_special_tokens=False)[: (about["query_length"] if query else 64) - 3]
+        words = tokenizer.encode(text, add_special_tokens=False)[: (metadata["query_length"] if query else 64) - 3]
         ids = [number["[CLS]"], number["[Q] " if query else "[D] "], *words, number["[SEP]"]]
-        more = about["query_length"] - len(ids) if expand else 0
-        mask = [1] * len(ids) + [int(about["attend_to_expansion_tokens"])] * more
+        more = metadata["query_length"] - len(ids) if expand else 0
+        mask = [1] * len(ids) + [int(metadata["attend_to_expansion_tokens"])] * more
         ids += [number["[MASK]"]] * more
         with torch.no_grad():
             hidden = model(torch.tensor([ids]), attention_mask=torch.tensor([mask])).last_hidden_state[0]
             inner = torch.tanh(hidden @ first["linear.weight"].T + first["linear.bias"])
             vectors = (inner + hidden @ first["residual.weight"].T) @ second["linear.weight"].T
-        dropped = set() if query else {number[word] for word in about["skiplist_words"]}
+        dropped = set() if query else {number[word] for word in metadata["skiplist_words"]}
         kept = [at for at, one in enumerate(ids) if one not in dropped]
         yield (vectors / vectors.norm(dim=1, keepdim=True))[kept].numpy()
 

@@ -297,8 +297,8 @@ def foreign_weights(folder):
 
 
 def misshapen_weights(folder):
-    about = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**about, "vocab_size": 20}))
+    metadata = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**metadata, "vocab_size": 20}))
 
 
 def broken_config(folder):

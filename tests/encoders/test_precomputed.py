@@ -48,8 +48,8 @@ def write(path, held, dtype="float32", table="counts", compress=False, **instead
         (np.savez_compressed if compress else np.savez)(path, **entries)
         return path
     ids = entries.pop("ids", None)
-    about = {} if ids is None else {"ids": ids if isinstance(ids, str) else json.dumps(ids.tolist())}
-    save_file({name: torch.as_tensor(entry) for name, entry in entries.items()}, path, about)
+    metadata = {} if ids is None else {"ids": ids if isinstance(ids, str) else json.dumps(ids.tolist())}
+    save_file({name: torch.as_tensor(entry) for name, entry in entries.items()}, path, metadata)
     return path
 
 

@@ -117,8 +117,8 @@ def test_queries_are_read_as_without_windows(folders):
 def test_a_prompt_stands_before_every_window(folders, tmp_path):
     folder = Path(shutil.copytree(folders["pylate"], tmp_path / "pylate"))
     path = folder / "config_sentence_transformers.json"
-    about = json.loads(path.read_text()) | {"prompts": {"x": "quick brown "}, "default_prompt_name": "x"}
-    path.write_text(json.dumps(about))
+    metadata = json.loads(path.read_text()) | {"prompts": {"x": "quick brown "}, "default_prompt_name": "x"}
+    path.write_text(json.dumps(metadata))
     reading = opened(folder, Windows(24, 5))._read("document")
     [rows] = reading.rows([LONG])
     assert len(rows) > 3

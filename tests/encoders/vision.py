@@ -67,7 +67,7 @@ def grown(model):
     return model
 
 
-def save(folder: Path, config, name: str, images, tokens, **about) -> Path:
+def save(folder: Path, config, name: str, images, tokens, **metadata) -> Path:
     """A random model of the class, with the files of its processor."""
     import importlib
 
@@ -75,8 +75,8 @@ def save(folder: Path, config, name: str, images, tokens, **about) -> Path:
     grown(getattr(importlib.import_module("colpali_engine.models"), name)(config)).save_pretrained(folder)
     images.save_pretrained(folder)
     tokens.save_pretrained(folder)
-    if about:
-        (folder / "processor_config.json").write_text(json.dumps(about))
+    if metadata:
+        (folder / "processor_config.json").write_text(json.dumps(metadata))
     return folder
 
 

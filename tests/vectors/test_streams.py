@@ -51,9 +51,9 @@ def test_every_arm_has_the_patches_it_promises(counts, lengths, name, fill, evid
         for at, length in enumerate(lengths):
             assert whole.counts(row)[at] == (min(count, length) if name == "truncate" else length)
         most = {"truncate": max(lengths), "equalize": max(lengths), "pad": min(evidence or min(lengths), max(lengths))}
-        assert whole.kept(row) == min(count, most[name])
-        np.testing.assert_array_equal(stream[: whole.kept(row)], own[: whole.kept(row)])
-        np.testing.assert_array_equal(stream[whole.kept(row) :], whole.filler(row))
+        assert whole.own_counts(row) == min(count, most[name])
+        np.testing.assert_array_equal(stream[: whole.own_counts(row)], own[: whole.own_counts(row)])
+        np.testing.assert_array_equal(stream[whole.own_counts(row) :], whole.filler(row))
 
 
 @settings(deadline=None, max_examples=150)
@@ -92,7 +92,7 @@ def test_the_seed_decides_what_is_random_and_nothing_else(fill, same):
     vectors = corpus([3, 7, 2, 9, 5])
     one, other = (made(vectors, [4, 40], "pad", fill, seed=seed) for seed in (0, 1))
     for row in range(5):
-        np.testing.assert_array_equal(one.of(row)[: one.kept(row)], other.of(row)[: other.kept(row)])
+        np.testing.assert_array_equal(one.of(row)[: one.own_counts(row)], other.of(row)[: other.own_counts(row)])
         assert np.array_equal(one.filler(row), other.filler(row)) is same
 
 
@@ -139,7 +139,7 @@ def test_gaussians_have_the_norms_of_own_patches(counts, evidence, name):
     vectors = corpus(counts)
     whole = made(vectors, [2, 60], name, "gaussian", evidence)
     for row in range(len(counts)):
-        own = np.linalg.norm(vectors.of(row)[: whole.kept(row)].astype(float), axis=1)
+        own = np.linalg.norm(vectors.of(row)[: whole.own_counts(row)].astype(float), axis=1)
         filler = np.linalg.norm(whole.filler(row).astype(float), axis=1)
         assert all(np.abs(own - norm).min() < 1e-2 for norm in filler)
         if len(filler) >= len(own):
@@ -171,7 +171,7 @@ def test_a_document_that_owns_the_whole_bank_is_named(monkeypatch):
     whole, failed = made(corpus([500, 1]), [600]), []
     for row in range(2):
         try:
-            assert len(whole.filler(row)) == whole.counts(row)[-1] - whole.kept(row)
+            assert len(whole.filler(row)) == whole.counts(row)[-1] - whole.own_counts(row)
         except DataError as error:
             failed.append(row)
             assert f"'d{row}'" in str(error)
@@ -203,7 +203,7 @@ def test_the_summary_equals_a_loop(counts, lengths, name, fill, evidence, data):
     assert len(summary) == len(lengths)
     for length, about in zip(lengths, summary, strict=True):
         sizes = [len(whole.of(row)[:length]) for row in rows]
-        filler = [max(size - whole.kept(row), 0) for size, row in zip(sizes, rows, strict=True)]
+        filler = [max(size - whole.own_counts(row), 0) for size, row in zip(sizes, rows, strict=True)]
         assert about["patches_mean"] == pytest.approx(sum(sizes) / len(sizes), abs=6e-3)
         assert (about["patches_min"], about["patches_max"]) == (min(sizes), max(sizes))
         assert about["filler_share"] == pytest.approx(sum(filler) / sum(sizes), abs=6e-5)

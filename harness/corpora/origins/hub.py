@@ -28,7 +28,7 @@ COMPANIONS = {
     "-Queries": "queries",
 }  # of BeIR's and LoCo's pairs of repositories: where its files go
 TRIES, PATIENCE = 5, 60.0  # of a hub that is asked too often or breaks off; seconds waited at most
-TRANSPORTS = ("requests", "urllib3", "httpx")  # packages whose errors are of the connection
+TRANSPORTS = ("requests", "urllib3", "httpx", "httpx2")  # packages whose errors are of the connection
 T = TypeVar("T")
 
 

@@ -38,11 +38,11 @@ SPECIAL |= {letter: f"${command}$" for letter, command in MATHS.items()}
 
 @FORMATS.register("latex")
 def latex(report: Report) -> Files:
-    body = "\n".join(map(one, report.sections))
+    body = "\n".join(map(chapter, report.sections))
     yield "tables.tex", f"{HEAD}{body}\\end{{document}}\n".encode()
 
 
-def one(section: RunSection) -> str:
+def chapter(section: RunSection) -> str:
     parts = [rf"\section*{{{escape(section.title)}}}", *map(escape, (section.question, *section.notes))]
     if section.findings:
         items = "\n".join(rf"\item {escape(sentence)}" for sentence in section.findings)

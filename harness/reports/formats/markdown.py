@@ -11,11 +11,11 @@ from harness.reports.formats.base import FORMATS, Files
 
 @FORMATS.register("md")
 def markdown(report: Report) -> Files:
-    parts = [f"# {escape(report.title)}", *map(one, report.sections)]
+    parts = [f"# {escape(report.title)}", *map(chapter, report.sections)]
     yield "tables.md", ("\n\n".join(parts) + "\n").encode()
 
 
-def one(section: RunSection) -> str:
+def chapter(section: RunSection) -> str:
     findings = [f"- {escape(sentence)}" for sentence in section.findings]
     parts = [f"## {escape(section.title)}", *map(escape, (section.question, *section.notes, *section.missing))]
     parts += ["\n".join(findings)] * bool(findings) + [escape(section.legend)]

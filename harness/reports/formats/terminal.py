@@ -101,7 +101,7 @@ def grid(tables: Sequence[Table], columns: Sequence[int], width: int, stacked: b
     first, several = tables[0], len(tables) > 1
     text = any(column.words for column in first.columns)
     rows = [row for table in tables for row in table.rows]
-    room = {at: any(row.cells[at].mark for row in rows) for at in columns}
+    space = {at: any(row.cells[at].mark for row in rows) for at in columns}
     signed = any(" to " in row.cells[at].interval for row in rows for at in columns)
     output = Grid(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, show_edge=False)
     whole = max((cell_len(row.name) for row in rows), default=0) if text else None
@@ -110,7 +110,7 @@ def grid(tables: Sequence[Table], columns: Sequence[int], width: int, stacked: b
         column, last = first.columns[at], at == len(first.columns) - 1
         whole = max(cell_len(words) for words in (column.name, *(row.cells[at].text for row in rows)))
         output.add_column(
-            escape(column.name) + " " * room[at],
+            escape(column.name) + " " * space[at],
             justify="left" if column.words else "right",
             no_wrap=not (last and all(column.words for column in first.columns)),  # a row with numbers is one line
             min_width=whole if text and not last else None,
@@ -119,7 +119,7 @@ def grid(tables: Sequence[Table], columns: Sequence[int], width: int, stacked: b
         if several:
             output.add_row(f"[bold]{escape(list(table.where.values())[-1])}[/]")
         for row in table.rows:
-            cells = [shown(row.cells[at], room[at], stacked, signed) for at in columns]
+            cells = [shown(row.cells[at], space[at], stacked, signed) for at in columns]
             if any(cell.strip() for cell in cells):
                 name = escape(row.name) if text else name_of(row, width, several)
                 output.add_row(name, *cells, style="dim" if row.quiet else "")
@@ -133,7 +133,7 @@ def name_of(row: Row, width: int, indented: bool) -> str:
     return "\n".join("  " * indented + escape(line) for line in lines)
 
 
-def shown(cell: Cell, room: bool, stacked: bool, signed: bool) -> str:
+def shown(cell: Cell, space: bool, stacked: bool, signed: bool) -> str:
     """A value and what stands beside it, its interval below. room: for a dagger, where some cell of the column has one;
     stacked: what stands beside the value is below it instead."""
     value = f"[bold]{escape(cell.text)}[/]" if cell.best else escape(cell.text)
@@ -141,9 +141,9 @@ def shown(cell: Cell, room: bool, stacked: bool, signed: bool) -> str:
     if cell.beside_text and cell.value != cell.value:  # a slope, of which there is only the difference
         parts = parts[1:]
     lines = parts if stacked else [" ".join(parts)]
-    ends = [" " * room] * (len(lines) - 1) + [DAGGER if cell.mark else " " * room]
+    ends = [" " * space] * (len(lines) - 1) + [DAGGER if cell.mark else " " * space]
     lines = [line + end for line, end in zip(lines, ends, strict=True)]
-    return "\n".join([*lines, *([spread(cell, signed) + " " * room] if cell.interval else [])])
+    return "\n".join([*lines, *([spread(cell, signed) + " " * space] if cell.interval else [])])
 
 
 def spread(cell: Cell, signed: bool) -> str:

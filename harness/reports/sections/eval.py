@@ -10,7 +10,7 @@ from harness.reports.content import BLANK, Axes, Cell, Choice, Column, Figure, R
 from harness.reports.reading import FinishedRun
 from harness.reports.sections import base
 from harness.statistics import tables as statistics
-from harness.vectors.arms import about as claim_of
+from harness.vectors.arms import claim as claim_of
 
 LEGEND = (
     "A row is a pool, a column a document length L in patches. A cell is the mean over queries, what is left of the"

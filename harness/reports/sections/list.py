@@ -22,8 +22,8 @@ def datasets(_: Path, match: str = "") -> Rows:
         counts = (f"{count:,}" if count else "" for count in (card.documents, card.queries, card.document_length))
         if card.group and not match:
             groups[card.group] = groups.get(card.group, 0) + 1
-        elif match in ("", "all") or match in f"{name} {card.group} {card.about}".lower():
-            yield name, *counts, card.about
+        elif match in ("", "all") or match in f"{name} {card.group} {card.description}".lower():
+            yield name, *counts, card.description
     for group, count in groups.items():
         yield f"{group}-…", "", "", "", f"{count} datasets"
 
@@ -51,7 +51,7 @@ def fills(_: Path) -> Rows:
 def checkpoints(_: Path) -> Rows:
     from harness.encoders import EMBEDDED
 
-    yield from ((name, embedded.about) for name, embedded in EMBEDDED.items())
+    yield from ((name, embedded.description) for name, embedded in EMBEDDED.items())
     yield from registered("encoders:NAMED")
     kinds = "a local checkpoint: Stanford ColBERT, PyLate, ColPali and its kin, or any encoder of Hugging Face's"
     yield "FOLDER", kinds

@@ -3,9 +3,9 @@
 import importlib
 import pkgutil
 
-from harness.vectors.arms.base import ARMS, WHOLE, about, make_arm
+from harness.vectors.arms.base import ARMS, WHOLE, claim, make_arm
 
-__all__ = ["ARMS", "WHOLE", "about", "make_arm"]
+__all__ = ["ARMS", "WHOLE", "claim", "make_arm"]
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")

@@ -24,7 +24,7 @@ def make_arm(name: str, lengths: Sequence[int], evidence: int | None, fill: str,
     return arm
 
 
-def about(name: str) -> str:
+def claim(name: str) -> str:
     """What an arm does, as the middle of a sentence."""
-    claim = (inspect.getdoc(ARMS[name]) or "").partition("\n")[0].removesuffix(".")
-    return claim[:1].lower() + claim[1:]
+    first = (inspect.getdoc(ARMS[name]) or "").partition("\n")[0].removesuffix(".")
+    return first[:1].lower() + first[1:]
