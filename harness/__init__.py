@@ -15,10 +15,15 @@ from harness.version import __version__
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
 __all__ = ["__version__", "compare", "evaluate", "gradients", "inspect", "plan", "report", "stress", "synth", "train"]
+__all__ += ["save_vectors"]
 
 
 def __getattr__(name: str) -> Callable[..., Any]:
     """A command as a function, made when it is first asked for: ``import harness`` stays instant."""
+    if name == "save_vectors":
+        from harness.encoders.saving import save_vectors
+
+        return save_vectors
     if name in __all__[1:]:
         from harness import commands
 
