@@ -35,8 +35,9 @@ TYPES = {
     "Result": "harness.records",
     "Study": "harness.commands.synth",
     "Training": "harness.commands.train",
+    "save_vectors": "harness.encoders.saving",
 }
-"""What these functions take and return, and what they raise, by the file that defines it."""
+"""What these functions take and return, what they raise, and what needs no command, by the file that defines it."""
 
 __all__ = ["__version__", *COMMANDS, *TYPES]
 

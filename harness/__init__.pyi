@@ -8,6 +8,7 @@ from harness.commands.compare import Comparison as Comparison
 from harness.commands.synth import Study as Study
 from harness.commands.train import Training as Training
 from harness.corpora.inspection import Inspection as Inspection
+from harness.encoders.saving import save_vectors as save_vectors
 from harness.errors import DataError as DataError
 from harness.errors import HarnessError as HarnessError
 from harness.errors import OptionError as OptionError

@@ -42,7 +42,20 @@ def files(items: dict[str, list], suffix: str, seed: int = 0) -> Files:
         counts = np.array([4 + len(re.findall(r"\w+", item.text)) for item in mine], np.int64)
         vectors = random.standard_normal((int(counts.sum()), DIM)).astype(np.float16)
         ids = [item.id for item in mine]
-        if suffix == "npz":
+        if suffix == "npy":  # a padded array with tables beside it
+            mask = np.arange(counts.max()) < counts[:, None]
+            padded = np.zeros((*mask.shape, DIM), np.float16)
+            padded[mask] = vectors
+            for table, array in (("", padded), (".mask", mask)):
+                held = io.BytesIO()
+                np.save(held, array)
+                made[f"{name}{table}.npy"] = held.getvalue()
+            made[f"{name}.ids.txt"] = "\n".join(ids).encode()
+        elif suffix == "list.npz":  # an array for each item
+            held = io.BytesIO()
+            np.savez(held, *np.split(vectors, np.cumsum(counts)[:-1]), ids=np.array(ids, dtype=str))
+            made[f"{name}.npz"] = held.getvalue()
+        elif suffix == "npz":
             held = io.BytesIO()
             np.savez(held, vectors=vectors, counts=counts, ids=np.array(ids, dtype=str))
             made[f"{name}.npz"] = held.getvalue()
@@ -51,4 +64,5 @@ def files(items: dict[str, list], suffix: str, seed: int = 0) -> Files:
     return made
 
 
-TARGETS.register("vectors")(Target(lambda _: [files(ITEMS, "safetensors"), files(ITEMS, "npz")], brought))
+SUFFIXES = ("safetensors", "npz", "npy", "list.npz")
+TARGETS.register("vectors")(Target(lambda _: [files(ITEMS, suffix) for suffix in SUFFIXES], brought))

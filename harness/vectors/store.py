@@ -71,6 +71,8 @@ def fetch(
     too. Of several processes one encodes; a damaged file is told and made again, and it alone. engine: where shards are
     encoded, if not here. Raises DataError naming items without a vector or with one that is not finite.
     """
+    if in_order := getattr(encoder, "in_order", None):  # it may hold vectors that no file names
+        in_order([item.id for item in items], role)
     key = digest(
         FORMAT, SHARD, encoder.fingerprint, encoder.recipe(role), *_code(type(encoder)), many=map(content, items)
     )

@@ -118,7 +118,7 @@ def test_every_item_is_read_from_whatever_file_holds_it_in_file_order(made, data
 
 def test_only_one_file_is_held_open(tmp_path, monkeypatch):
     opened, real = [], precomputed.reader
-    monkeypatch.setattr(precomputed, "reader", lambda path: opened.append(path.name) or real(path))
+    monkeypatch.setattr(precomputed, "reader", lambda part: opened.append(part.path.name) or real(part))
     held = items([1] * 6)
     folder(tmp_path)
     (tmp_path / "documents.npz").unlink()
@@ -201,7 +201,18 @@ WRONG = {
     "no counts": ({"counts": None}, "has no offsets or counts"),
     "both tables": ({"offsets": np.array([0, 2, 3, 6])}, "both offsets and counts"),
     "whole numbers": ({"vectors": np.zeros((6, DIM), np.int32)}, "vectors are"),
-    "three axes": ({"vectors": np.zeros((3, 2, DIM), np.float32)}, "not (3, 2, 4); save vectors[mask]"),
+    "three axes": ({"vectors": np.zeros((3, 2, DIM), np.float32), "counts": None}, "has no mask or counts"),
+    "counts past the padding": ({"vectors": np.zeros((3, 2, DIM), np.float32)}, "counts must lie between 0 and"),
+    "four axes": ({"vectors": np.zeros((3, 2, 1, DIM), np.float32)}, "not (3, 2, 1, 4)"),
+    "padded with offsets": (
+        {"vectors": np.zeros((3, 3, DIM), np.float32), "counts": None, "offsets": np.array([0, 2, 3, 6])},
+        "not offsets",
+    ),
+    "a mask of another shape": (
+        {"vectors": np.zeros((3, 2, DIM), np.float32), "counts": None, "mask": np.ones((3, 3), np.int64)},
+        "must be (3, 2)",
+    ),
+    "an array and a mask": ({"counts": None, "mask": np.ones((3, 2), np.int64)}, "not a mask"),
     "no dimension": ({"vectors": np.zeros((6, 0), "f4")}, "not (6, 0)"),
     "vectors left over": ({"vectors": np.zeros((7, DIM), np.float32)}, "end at vector 6 of 7"),
     "counts below 0": ({"counts": np.array([4, -1, 3])}, "between 0 and"),
@@ -272,12 +283,29 @@ def test_an_encoder_may_give_vectors_that_lie_anyhow(order, kind):
         np.testing.assert_array_equal(got, np.concatenate([vectors.astype(np.float16) for vectors in some]))
 
 
-@pytest.mark.parametrize("name, says", [("ids", "dtype=str"), ("counts", "pickled"), ("vectors", "vectors are object")])
+@pytest.mark.parametrize(
+    "name, says", [("ids", "dtype=str"), ("counts", "pickled"), ("vectors", "harness.save_vectors")]
+)
 def test_a_pickle_is_never_opened(tmp_path, name, says):
     pickled = np.array(["d0", "d1", "d2"], dtype=object)
     path = write(folder(tmp_path) / "documents.npz", items([2, 1, 3]), **{name: pickled})
     [line] = refusal(tmp_path)
     assert str(path) in line and says in line
+
+
+@pytest.mark.parametrize("held", [[np.zeros((2, 4)), np.zeros((1, 4))], None])
+def test_ragged_arrays_in_one_array_are_a_pickle_too(tmp_path, held):
+    """As np.savez(path, vectors=[…]) and np.save(path, […]) write them."""
+    ragged = np.empty(2, dtype=object)
+    ragged[:] = [np.zeros((2, 4)), np.zeros((1, 4))]
+    folder(tmp_path)
+    (tmp_path / "documents.npz").unlink()
+    if held:
+        np.savez(tmp_path / "documents.npz", ragged, allow_pickle=True)
+    else:
+        np.save(tmp_path / "documents.npy", ragged, allow_pickle=True)
+    [line] = refusal(tmp_path)
+    assert "never opened" in line and "harness.save_vectors" in line
 
 
 def test_files_that_do_not_fit_each_other_are_named(tmp_path):
