@@ -38,5 +38,5 @@ def run(config: ListConfig, context: RunContext) -> None:
 
 def show(result: None, config: ListConfig, console: Console) -> int:
     """Print one list or all."""
-    listing.show(config.what, config.match, config.output, console)
+    listing.show(config.what, config.output, console, config.match)
     return 0

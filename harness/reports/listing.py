@@ -89,7 +89,7 @@ LISTS: dict[str, tuple[Callable[..., Rows], tuple[str, ...]]] = {
 NUMBERS = ("documents", "queries", "length")
 
 
-def show(what: str, match: str, output: Path, console: Console) -> None:
+def show(what: str, output: Path, console: Console, match: str = "") -> None:
     """Print one list or all, one line for each thing. Raises OptionError on another word, or if no dataset matches."""
     if match and what != "datasets":
         raise OptionError(f"harness list {what} takes no second word; harness list datasets {match} finds datasets")
