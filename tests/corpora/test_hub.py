@@ -164,6 +164,17 @@ def test_companions_folders_splits_and_links(tmp_path, hub, user):
     ]
 
 
+def test_a_card_without_the_splits_of_its_repository_is_told_them(tmp_path, hub, user):
+    layouts.nanobeir(tmp_path / "repo", BREAD)
+    hub.add("owner/bread", tmp_path / "repo")
+    (tmp_path / "cards").mkdir()
+    place = {"HARNESS_DATASETS": str(tmp_path / "cards")}
+    (tmp_path / "cards" / "bread.yaml").write_text("source: hub\nhub: owner/bread\n")
+    assert "has no split 'test', but train; write 'splits: [train]'" in user.load("bread", **place)["error"]
+    (tmp_path / "cards" / "bread.yaml").write_text("source: hub\nhub: owner/bread\nsplits: [train]\n")
+    assert user.load("bread", **place)["documents"] == IDS
+
+
 def test_what_cannot_be_had_is_one_line_with_the_next_step(tmp_path, hub, user):
     layouts.beir(tmp_path / "repo", BREAD)
     for name in ("owner/private", "owner/gated"):

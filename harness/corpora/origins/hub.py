@@ -65,6 +65,9 @@ def card(name: str) -> Card:
 def download(card: Card, split: str) -> tuple[Path, str]:
     """A folder of links to the files that a split needs, all in the hub's cache, and what it is a version of."""
     with _skeleton(card) as (folder, layout, listing):
+        if (splits := layout.splits(folder, card)) and split not in splits:
+            what = f"{card.hub} has no split {split!r}, but {', '.join(splits[:8])}"
+            raise DataError(f"dataset {card.name!r}: {what}; write 'splits: [{splits[0]}]' into its card")
         wanted = [path.relative_to(folder) for paths in layout.files(folder, split, card).values() for path in paths]
     names = [PurePosixPath(card.path or "", path.as_posix()).as_posix() for path in wanted]
     place = cache_folder() / "hub" / digest(listing.version, card.path) / PurePosixPath(card.path or listing.repo).name
