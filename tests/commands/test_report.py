@@ -66,7 +66,7 @@ def test_a_fault_of_a_comparison_or_of_a_format_is_no_damage_either(finished, mo
         runs = json.loads((finished["compare"].path / "manifest.json").read_text())["config"]["runs"].values()
         harness.compare(*runs, output=tmp_path)
     with monkeypatch.context() as patched, pytest.raises(KeyError):
-        patched.setattr("harness.reports.formats.markdown.one", broken)
+        patched.setattr("harness.reports.formats.markdown.chapter", broken)
         harness.report(finished["eval"].path, format="md", output=tmp_path)
 
 
